@@ -28,7 +28,7 @@ EXPECTED = Expected(
 
 
 class _Uncopied(dict):
-    """A dictionary that the package's deepcopy takes as it is: a copy would double 4.7 GB of memory."""
+    """A dictionary that the package's deepcopy takes as it is: a copy would double gigabytes of memory."""
 
     def __deepcopy__(self, memo: dict) -> "_Uncopied":
         return self

@@ -1,8 +1,8 @@
 """The table "nats": NATS-Bench's topology space, read through the package nats_bench; its only importer.
 
 X. Dong, L. Liu, K. Musial, B. Gabrys, "NATS-Bench: Benchmarking NAS Algorithms for Architecture Topology and Size",
-TPAMI 2021. The archive is the user's own: the folder NATS-tss-v1_0-3ffb9-simple, or the file
-NATS-tss-v1_0-3ffb9-full.pickle.pbz2, which needs some 28 GB of memory. The result is kept, so both are read once.
+TPAMI 2021. The archive is the user's own: the folder NATS-tss-v1_0-3ffb9-simple, or the single
+file NATS-tss-v1_0-3ffb9.pickle.pbz2, which is unpacked in memory as a whole. The result is kept, so both are read once.
 
 Opening the archive unpickles it, and a pickle can run any code; hence `trust`.
 """

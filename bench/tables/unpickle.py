@@ -47,6 +47,8 @@ def _index(_kind: type, state: dict) -> object:
 
 
 _PLAIN: Mapping[tuple[str, str], object] = {
+    ("builtins", "frozenset"): frozenset,
+    ("builtins", "set"): set,
     ("builtins", "slice"): slice,
     ("collections", "OrderedDict"): OrderedDict,
     ("numpy", "ndarray"): np.ndarray,

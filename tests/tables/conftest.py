@@ -1,0 +1,47 @@
+"""Tables and archives that the tests of `bench.tables` share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.tables import Measure, Table, compact
+from mngnas import download
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """A cache folder of this test's own, and no network."""
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
+    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def nb201(shared) -> Table:
+    """The real table."""
+    return compact.build({file.name: shared / "nb201" / file.name for file in compact.FILES})
+
+
+@pytest.fixture
+def small_table() -> Table:
+    """A made-up table with missing seeds and architectures."""
+    rng = np.random.default_rng(0)
+    accuracy = rng.random((15_625, 3), dtype=np.float32)
+    accuracy[::2, 2] = np.nan
+    accuracy[5] = np.nan
+    loss = rng.random((15_625, 1), dtype=np.float32)
+    test = Measure("digits", "test", 5)
+    return Table(
+        name="made-up",
+        search_space="nas-bench-201",
+        measures={
+            test: accuracy,
+            Measure("digits", "test", 5, "loss"): loss,
+            Measure("digits", "valid", 9): loss.copy(),
+        },
+        train_seconds={"digits": rng.random((15_625, 3), dtype=np.float32)},
+        parameters={"digits": rng.integers(1, 100, 15_625)},
+        seeds={test: (1, 2, 5)},
+    )
