@@ -16,7 +16,6 @@ So `cifar10` has two training runs, and `train_seconds` is keyed by the run: "ci
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -169,15 +168,15 @@ class Table:
         }
         arrays = {f"column{i}": values for i, values in enumerate(columns.values())}
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as out:
-            try:
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with draft.open("wb") as out:
                 np.savez(out, about=np.array(json.dumps(about, sort_keys=True)), **arrays)  # type: ignore[arg-type]
                 out.flush()
                 os.fsync(out.fileno())
-                Path(out.name).replace(path)
-            except BaseException:
-                Path(out.name).unlink()
-                raise
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     @staticmethod
     def load(path: Path) -> "Table":
