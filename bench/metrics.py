@@ -50,7 +50,8 @@ def kendall_tau_b(predicted: ArrayLike, true: ArrayLike) -> float:
     x, y = finite_pair(predicted, true)
     if _constant(x) or _constant(y):
         return float("nan")
-    return float(kendalltau(x, y, method="asymptotic").statistic)  # the method concerns the p-value, unused here
+    # The method concerns the p-value, which is not used; the asymptotic one is cheap, but divides by n - 2.
+    return float(kendalltau(x, y, method="asymptotic" if len(x) > 2 else "exact").statistic)
 
 
 def spearman_rho(predicted: ArrayLike, true: ArrayLike) -> float:
@@ -220,8 +221,11 @@ def _chosen(scores: np.ndarray, k: int) -> _Chosen:
 def _expected_extreme(predicted: np.ndarray, true: np.ndarray, k: int, extreme: Callable) -> float:
     """The smallest or largest (`np.min`, `np.max`) true rank among the predicted top k, expected over random ties."""
     chosen = _chosen(predicted, k)
-    ranks = 1 + len(true) - np.searchsorted(np.sort(true), true, side="right")
-    border = np.sort(ranks[chosen.border])
+    ascending = np.sort(true)
+    border, certain = (  # ranks only of what is chosen: looking up all of them costs more than everything else
+        np.sort(1 + len(true) - np.searchsorted(ascending, true[where], side="right"))
+        for where in (chosen.border, chosen.certain)
+    )
     if extreme is np.max:
         border = border[::-1]
     # P(the extreme of m drawn from g without replacement is the j-th in order) = C(g-1-j, m-1) / C(g, m)
@@ -229,9 +233,9 @@ def _expected_extreme(predicted: np.ndarray, true: np.ndarray, k: int, extreme: 
     j = np.arange(g - m)
     probability = m / g * np.cumprod(np.concatenate([[1.0], (g - m - j) / (g - 1 - j)]))
     drawn = border[: g - m + 1]
-    if chosen.certain.any():
-        certain = extreme(ranks[chosen.certain])
-        drawn = np.minimum(drawn, certain) if extreme is np.min else np.maximum(drawn, certain)
+    if len(certain):
+        sure = extreme(certain)
+        drawn = np.minimum(drawn, sure) if extreme is np.min else np.maximum(drawn, sure)
     return float(probability @ drawn)
 
 

@@ -58,6 +58,12 @@ def test_tau_b_of_ties_worked_by_hand():
     assert kendall_tau_b([1, 1, 2, 3], [1, 2, 3, 3]) == pytest.approx(4 / 5)
 
 
+@pytest.mark.parametrize("metric", [kendall_tau_b, spearman_rho, pearson_r])
+def test_two_architectures(metric):
+    assert metric([1, 2], [0.5, 0.6]) == pytest.approx(1)
+    assert metric([1, 2], [0.6, 0.5]) == pytest.approx(-1)
+
+
 def test_perfect_and_reversed_order():
     x = np.arange(50.0)
     for metric in (kendall_tau_b, spearman_rho, pearson_r):
