@@ -199,8 +199,8 @@ def accuracy_of_best(predicted: ArrayLike, true: ArrayLike) -> float:
 
 def regret(predicted: ArrayLike, true: ArrayLike) -> float:
     """The best true accuracy minus `accuracy_of_best`, >= 0."""
-    best = np.max(np.asarray(true, dtype=np.float64), initial=-np.inf)
-    return float(best) - accuracy_of_best(predicted, true)
+    x, y = finite_pair(predicted, true)
+    return float((y.max() - y[x == x.max()]).mean())  # in this order, so that rounding cannot make it negative
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,11 @@ def test_regret_and_accuracy_of_best():
     assert regret([3, 3, 1], [0.7, 0.8, 0.9]) == pytest.approx(0.15)
 
 
+def test_regret_is_never_negative():
+    y = np.full(7, 0.943733)
+    assert regret(np.zeros(7), y) == 0
+
+
 def test_registry():
     assert all(metric.name == name for name, metric in METRICS.items())
     assert [metric.name for metric in named(["regret", "kendall_tau_b"])] == ["regret", "kendall_tau_b"]
