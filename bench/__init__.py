@@ -1,0 +1,1 @@
+"""The measurement: ground-truth tables, metrics, intervals, studies and reports."""

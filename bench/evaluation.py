@@ -118,8 +118,8 @@ def reference_rows(
 def to_json(evaluation: Evaluation) -> dict[str, object]:
     """The evaluation in types that JSON has: each metric under its name, an undefined number as None."""
     return {
-        **{name: _estimate_json(estimate) for name, estimate in evaluation.estimates.items()},
-        "without_disconnected": {name: _estimate_json(e) for name, e in evaluation.connected.items()},
+        **estimates_json(evaluation.estimates),
+        "without_disconnected": estimates_json(evaluation.connected),
         "n_scored": evaluation.n_scored,
         "n_missing": evaluation.n_missing,
         "n_without_truth": evaluation.n_without_truth,
@@ -127,6 +127,11 @@ def to_json(evaluation: Evaluation) -> dict[str, object]:
         "resamples": evaluation.resamples,
         "level": evaluation.level,
     }
+
+
+def estimates_json(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | int | None]]:
+    """Estimates by metric name in types that JSON has, an undefined number as None."""
+    return {name: _estimate_json(estimate) for name, estimate in estimates.items()}
 
 
 def _estimate_json(estimate: Estimate) -> dict[str, float | int | None]:

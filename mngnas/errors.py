@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: str, available: Iterable[str]) -> UserError:
-    """Build the error for a name that is not in a list: "unknown strategy 'spso'; did you mean 'spos'? available: ..."."""
+    """The error for a name that is not in a list: "unknown strategy 'spso'; did you mean 'spos'? available: ..."."""
     names = list(available)
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -1,0 +1,300 @@
+"""The command line. A user's mistake is answered with one line on standard error and exit status 2."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from bench.intervals import Estimate
+from bench.tables import TABLES, Measure, Table, TableRequest, load_table
+from mngnas.errors import UserError, unknown
+
+DEFAULT_RUN = "run --benchmark nb201 --dataset cifar10 --strategy spos,fairnas --seeds 3 --preset cpu"
+_PROGRAM = "run_bench.py"
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one line for a mistake, and with the nearest name for an unknown command."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise unknown(action.metavar or action.dest, str(value), map(str, action.choices))  # type: ignore[arg-type]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser().parse_args(given or DEFAULT_RUN.split())
+        options.command(options)
+    except UserError as error:
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{_PROGRAM}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(_PROGRAM, description=f"Without a command: {DEFAULT_RUN}")
+    commands = parser.add_subparsers(metavar="command", required=True, parser_class=_Parser)
+
+    def command(name: str, function: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    command("list", _list, "show benchmarks, data sets, strategies, presets, metrics, and what is cached")
+
+    data = commands.add_parser("data", help="fetch tables and images", description="Fetch tables and images.")
+    actions = data.add_subparsers(metavar="action", required=True, parser_class=_Parser)
+    fetch = actions.add_parser("fetch", help="fetch and check, so that later commands need no network")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="tables and data sets (default: nb201 cifar10)")
+    _add_mirror(fetch)
+    fetch.set_defaults(command=_data_fetch)
+
+    run = command("run", _run, "train supernets, score all architectures, write the report")
+    _add_benchmark(run)
+    run.add_argument("--strategy", default="spos,fairnas", help="one or more, separated by commas")
+    run.add_argument("--seeds", type=_positive, default=3, help="how many, counted from 0 (default: 3)")
+    run.add_argument("--preset", default="cpu", help="a name that `list` shows, or a .toml file of your own")
+    run.add_argument("--out", type=Path, help="the study's directory (default: runs/BENCHMARK-DATASET-PRESET)")
+    run.add_argument("--device", default="cpu", choices=("cpu", "cuda"), metavar="device", help="cpu or cuda")
+    run.add_argument("--jobs", type=_positive, help="runs side by side (default: one a core; on a GPU one)")
+
+    evaluate = command("evaluate", _evaluate, "compare predictions from a JSON or CSV file with the ground truth")
+    evaluate.add_argument("scores", type=Path, metavar="SCORES", help="architecture -> score, see bench/predictions.py")
+    _add_benchmark(evaluate)
+    _add_target(evaluate)
+    evaluate.add_argument("--column", help="which score, where the file has several")
+    evaluate.add_argument("--metrics", help="names separated by commas (default: all)")
+    evaluate.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    report = command("report", _report, "make a study's report from its finished runs")
+    report.add_argument("study", type=Path, metavar="DIR")
+    _add_archive(report)
+    _add_target(report)
+    return parser
+
+
+def _add_mirror(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mirror", help="a folder or an http(s) address to ask first for files that are fetched")
+
+
+def _add_archive(parser: argparse.ArgumentParser) -> None:
+    _add_mirror(parser)
+    parser.add_argument("--archive", type=Path, help="your own NATS-Bench or NAS-Bench-201 archive")
+    parser.add_argument("--trust-archive", action="store_true", help="allow its pickles to be opened: data/README.md")
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--benchmark", default="nb201", help="the table of ground truth (default: nb201)")
+    parser.add_argument("--dataset", default=None, help="default: the benchmark's first")
+    _add_archive(parser)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", default="test", help="the target's: test (default) or valid")
+    parser.add_argument("--epochs", type=_positive, help="the target's training length (default: the table's longest)")
+    parser.add_argument("--resamples", type=_positive, default=1000, help="of the bootstrap (default: 1000)")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+
+
+def _list(_options: argparse.Namespace) -> None:
+    from bench.metrics import METRICS
+    from bench.protocol import load_preset, preset_names
+    from mngnas.datasets import IMAGE_DATASETS, images_cached
+    from mngnas.strategies import STRATEGIES
+
+    def show(title: str, rows: list[tuple[str, str]]) -> None:
+        width = max(len(name) for name, _ in rows)
+        print(f"{title}\n" + "".join(f"  {name:<{width}}  {text}\n" for name, text in rows))
+
+    def cached(there: bool) -> str:
+        return "cached" if there else "not cached"
+
+    request = TableRequest()
+    show("benchmarks", [(t.name, f"[{cached(t.is_cached(request))}] {t.description}") for t in TABLES.values()])
+    show("data sets", [(n, f"[{cached(images_cached(n))}] {text}") for n, text in IMAGE_DATASETS.items()])
+    show("strategies", [(s.name, f"{s.description} ({s.paper})") for s in STRATEGIES.values()])
+    show("presets", [(name, load_preset(name).description) for name in preset_names()])
+    show("metrics", [(m.name, m.description) for m in METRICS.values()])
+
+
+def _data_fetch(options: argparse.Namespace) -> None:
+    from mngnas.datasets import IMAGE_DATASETS, load_images
+
+    names = options.names or ["nb201", "cifar10"]
+    for name in names:
+        if name not in (*TABLES, *IMAGE_DATASETS):
+            raise unknown("table or data set", name, (*TABLES, *IMAGE_DATASETS))
+    for name in names:
+        if name in TABLES:
+            table = load_table(name, mirror=options.mirror)
+            print(f"{name}: {len(table.measures)} measures, checksum {table.checksum[:12]}")
+        else:
+            data = load_images(name, options.mirror)
+            print(f"{name}: {data.train.name}, {len(data.train):,} to train on, {len(data.valid):,} to validate on")
+
+
+def _run(options: argparse.Namespace) -> None:
+    import torch
+
+    from bench.protocol import load_preset
+    from bench.study import Study, open_study, run_study
+    from mngnas.datasets import load_images
+    from mngnas.strategies import make_strategy
+
+    strategies = list(dict.fromkeys(options.strategy.split(",")))
+    for name in strategies:
+        make_strategy(name)
+    preset = load_preset(options.preset)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda: PyTorch finds no GPU here")
+    table, dataset = _table(options), _dataset(options)
+    images = load_images(dataset, options.mirror).train.name
+    out = options.out or Path("runs") / f"{options.benchmark}-{dataset}-{preset.name}"
+    study = Study(options.benchmark, dataset, images, preset, table.checksum, options.device, options.mirror)
+    open_study(out, study)
+    jobs = [(strategy, seed) for seed in range(options.seeds) for strategy in strategies]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parallel = options.jobs or (cores if options.device == "cpu" else 1)
+    print(f"{len(jobs)} runs on {images} in {out}: {', '.join(strategies)} x {options.seeds} seeds", file=sys.stderr)
+    with _progress_line() as show:
+        run_study(out, jobs, min(parallel, len(jobs)), show)
+    _write_report(out, table, _target(table, dataset, "test", None), 1000)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from bench.evaluation import estimates_json, evaluate, reference_rows, to_json
+    from bench.metrics import METRICS, named
+    from bench.predictions import read_predictions
+
+    predictions = read_predictions(options.scores, options.column)
+    metrics = named(options.metrics.split(",")) if options.metrics else list(METRICS.values())
+    table, dataset = _table(options), _dataset(options)
+    target = _target(table, dataset, options.split, options.epochs)
+    true, rng = table.mean(target), np.random.default_rng(0)
+    found = evaluate(
+        predictions.arch_index, predictions.score, true, metrics=metrics, resamples=options.resamples, rng=rng
+    )
+    costs = table.parameters[dataset], table.flops[dataset]
+    references = reference_rows(true, *costs, table.values(target), resamples=options.resamples, rng=rng)
+    report = predictions.report
+    counts = {name: getattr(report, name).count for name in ("extra", "duplicate", "unparsable")}
+    if options.json:
+        rows = {row.name: estimates_json(row.estimates) for row in references}
+        about = {"benchmark": options.benchmark, "dataset": dataset, "target": str(target)}
+        print(json.dumps(about | to_json(found) | {"rows_left_out": counts, "references": rows}))
+        return
+    print(f"{options.scores}: {found.n_scored:,} architectures against {target} ({options.benchmark})")
+    print(f"95 % intervals: bootstrap over architectures, {options.resamples:,} resamples\n")
+    for name, estimate in found.estimates.items():
+        print(_estimate_line(METRICS[name].label, estimate))
+    print("\nwithout architectures that do not join input and output")
+    for name, estimate in found.connected.items():
+        print(_estimate_line(METRICS[name].label, estimate))
+    print("\nfor comparison, Kendall tau-b of")
+    for row in references:
+        print(_estimate_line(row.label, row.estimates["kendall_tau_b"]))
+    print(f"\nnot scored: {found.n_missing:,}; scored without a ground truth: {found.n_without_truth:,}")
+    for name, count in counts.items():
+        print(f"rows left out, {name}: {count}")
+        for example in getattr(report, name).examples:
+            print(f"  {example}")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from bench.study import load_study
+
+    study = load_study(options.study)
+    options.benchmark = study.benchmark
+    options.mirror = options.mirror or study.mirror
+    table = _table(options)
+    _write_report(options.study, table, _target(table, study.dataset, options.split, options.epochs), options.resamples)
+
+
+# ------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _dataset(options: argparse.Namespace) -> str:
+    known = TABLES[options.benchmark].datasets
+    if options.dataset is None:
+        return known[0]
+    if options.dataset not in known:
+        raise unknown("data set", options.dataset, known)
+    return str(options.dataset)
+
+
+def _table(options: argparse.Namespace) -> Table:
+    if options.benchmark not in TABLES:
+        raise unknown("benchmark", options.benchmark, TABLES)
+    if "dataset" in options:
+        _dataset(options)  # a wrong name is told before anything is fetched
+    return load_table(options.benchmark, mirror=options.mirror, path=options.archive, trust=options.trust_archive)
+
+
+def _target(table: Table, dataset: str, split: str, epochs: int | None) -> Measure:
+    from bench.protocol import default_target
+
+    return default_target(table, dataset, split, epochs)
+
+
+def _write_report(study: Path, table: Table, target: Measure, resamples: int) -> None:
+    from bench.report import report
+
+    print("computing correlations and drawing the report", file=sys.stderr)
+    paths = report(study, table, target=target, resamples=resamples)
+    print(paths.summary)
+    print(f"report: {paths.html}")
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[str], None]]:
+    """Show one line that changes, on a terminal; elsewhere a new line every 30 seconds."""
+    terminal, told = sys.stderr.isatty(), [0.0]
+
+    def show(text: str) -> None:
+        if terminal:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            print(f"\r{text[:width]:<{width}}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - told[0] >= 30:
+            told[0] = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if terminal:
+            print(file=sys.stderr)
+
+
+def _estimate_line(label: str, e: Estimate) -> str:
+    return f"  {label:<28}{_number(e.value)}  [{_number(e.ci_low)}, {_number(e.ci_high)}]  n = {e.n:,}"
+
+
+def _number(value: float) -> str:
+    if value != value:
+        return "   n/a"
+    return f"{value:6.3f}" if abs(value) < 10 else f"{value:6.0f}"

@@ -1,0 +1,1 @@
+"""Presets as plain TOML files; copy one, change it, and give its path to --preset."""

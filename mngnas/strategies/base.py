@@ -1,0 +1,72 @@
+"""What the training loop asks of a strategy, and what it offers to one.
+
+A strategy decides which paths a step trains and with which loss. The loop owns the optimiser, the learning rate, the
+batches and the budget; so strategies differ in what their papers differ in, and in nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mngnas.images import Batch
+from mngnas.space import Arch
+from mngnas.supernet import Supernet
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a strategy sees in one step of the supernet's training."""
+
+    supernet: Supernet
+    batch: Batch
+    rng: np.random.Generator  # a function of the run's seed and the step alone, so that a resumed run draws the same
+    spent: float  # share of the budget spent before this step, 0..1
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did: gradients are in the supernet's parameters, and these are its costs."""
+
+    passes: float  # forward-backward passes of one path over one batch; a forward alone counts 1/3
+    images: int  # training images, each path's batch counted
+    loss: Tensor  # mean cross-entropy of the step's paths, detached, on the device
+
+
+class Strategy:
+    """A way to train a supernet. A subclass with state that outlives a step also overrides the two state methods."""
+
+    name: str  # as given on the command line
+    label: str  # as shown in tables and figures
+    paper: str  # authors, year
+    description: str  # one line for `list`
+
+    def step(self, context: StepContext) -> StepResult:
+        """Leave the gradients of one optimiser step in `context.supernet`'s parameters, which are zero before."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as tensors and plain containers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        assert not state, f"strategy {self.name!r} has no state"
+
+    def diagnostics(self) -> dict[str, Any]:
+        """What the record keeps besides the scores, in JSON types."""
+        return {}
+
+
+def train_paths(context: StepContext, archs: Sequence[Arch]) -> StepResult:
+    """Add up the gradients of the cross-entropy of every path on the same batch (one path at a time: little memory)."""
+    labels, total = context.batch.labels, torch.zeros((), device=context.batch.labels.device)
+    for arch in archs:
+        loss = F.cross_entropy(context.supernet(context.batch.images, arch).logits, labels)
+        loss.backward()
+        total += loss.detach()
+    return StepResult(len(archs), len(archs) * len(labels), total / len(archs))

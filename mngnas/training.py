@@ -1,0 +1,109 @@
+"""The one training loop: a budget of forward-backward passes, SGD, a cosine learning rate, and a strategy's steps.
+
+Every random draw is a function of the run's seed and of the step's number (`training_batch` and `StepContext.rng`), so
+there is no random state to save: a resumed run goes on with the same numbers.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mngnas.errors import UserError
+from mngnas.images import Augmentation, ImageSet, training_batch
+from mngnas.strategies import StepContext, StepResult, Strategy
+from mngnas.supernet import Supernet
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how a supernet is trained; every strategy gets the same."""
+
+    passes: int = 10_000  # budget: forward-backward passes of one path over one batch; a forward alone counts 1/3
+    batch_size: int = 128
+    learning_rate: float = 0.1  # at the start; it falls to zero along a cosine of the budget spent
+    momentum: float = 0.9  # Nesterov's
+    weight_decay: float = 5e-4
+    clip: float = 5.0  # largest norm of the whole gradient; 0 switches clipping off
+    bfloat16: bool = False  # activations in bfloat16; weights, statistics and logits stay float32
+
+    def __post_init__(self) -> None:
+        for name in ("passes", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"training.{name} = {getattr(self, name)} must be positive")
+        for name in ("weight_decay", "clip", "momentum"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"training.{name} = {getattr(self, name)} must not be negative")
+
+
+class Trainer:
+    """A supernet in training; call `step` until `done`. Its state can be saved and taken back after any step."""
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        strategy: Strategy,
+        config: TrainingConfig,
+        images: ImageSet,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> None:
+        self.supernet, self.strategy, self.config = supernet, strategy, config
+        self.images, self.augmentation, self.seed = images, augmentation, seed
+        self.optimizer = torch.optim.SGD(
+            supernet.parameters(),
+            config.learning_rate,
+            config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.momentum > 0,
+        )
+        self.steps, self.passes, self.images_seen, self.seconds = 0, 0.0, 0, 0.0
+
+    @property
+    def spent(self) -> float:
+        """The share of the budget spent, 0..1."""
+        return min(1.0, self.passes / self.config.passes)
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is spent; the last step may go over it by less than its own cost."""
+        return self.passes >= self.config.passes
+
+    def step(self) -> StepResult:
+        """Train one step of the strategy, whatever number of paths that is, and update the weights once."""
+        began = time.perf_counter()
+        config, spent = self.config, self.spent
+        dtype = torch.bfloat16 if config.bfloat16 else torch.float32
+        batch = training_batch(self.images, self.steps, config.batch_size, self.augmentation, self.seed, dtype)
+        rng = np.random.default_rng([self.seed, 3, self.steps])
+        self.optimizer.zero_grad()
+        result = self.strategy.step(StepContext(self.supernet, batch, rng, spent))
+        if config.clip:
+            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), config.clip, foreach=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * (1 + math.cos(math.pi * spent)) / 2
+        self.optimizer.step()
+        self.steps += 1
+        self.passes += result.passes
+        self.images_seen += result.images
+        self.seconds += time.perf_counter() - began
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser, the strategy's state, and what has been spent."""
+        return {
+            "supernet": self.supernet.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "spent": [self.steps, self.passes, self.images_seen, self.seconds],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.supernet.load_state_dict(state["supernet"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.strategy.load_state_dict(state["strategy"])
+        self.steps, self.passes, self.images_seen, self.seconds = state["spent"]
