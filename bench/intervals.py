@@ -199,12 +199,15 @@ def _resampled(samplers: Sequence[Sampler], n: int, resamples: int, rng: np.rand
     """What each sampler gives for the same `resamples` resamples, `[sampler, resamples]`."""
     if resamples < 1:
         raise UserError(f"resamples {resamples} is not a positive count")
+    from threadpoolctl import threadpool_limits
+
     chunk = max(1, _CHUNK_NUMBERS // n)
     found = np.empty((len(samplers), resamples))
-    for start in range(0, resamples, chunk):
-        part = Resamples(rng.integers(n, size=(min(chunk, resamples - start), n)))
-        for row, sample in zip(found, samplers, strict=True):
-            row[start : start + chunk] = sample(part)
+    with threadpool_limits(1):  # the matrix products are small; on a busy machine more threads only wait for each other
+        for start in range(0, resamples, chunk):
+            part = Resamples(rng.integers(n, size=(min(chunk, resamples - start), n)))
+            for row, sample in zip(found, samplers, strict=True):
+                row[start : start + chunk] = sample(part)
     return found
 
 

@@ -75,7 +75,7 @@ def fetch(file: RemoteFile, *, cache: Path | None = None, mirror: str | None = N
         if _is_checked(target, file):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(_beside(target, "lock")):
+        with locked(beside(target, "lock")):
             if not _is_checked(target, file):  # another process may have fetched it while this one waited
                 _obtain(file, target, mirror or os.environ.get(MIRROR_VARIABLE))
     except OSError as error:
@@ -85,12 +85,21 @@ def fetch(file: RemoteFile, *, cache: Path | None = None, mirror: str | None = N
     return target
 
 
-def _beside(target: Path, suffix: str) -> Path:
+def in_mirror_folder(group: str, name: str, mirror: str | None = None) -> Path | None:
+    """The file as it lies in the mirror, unchecked; None if the mirror is not a folder or does not hold it."""
+    mirror = mirror or os.environ.get(MIRROR_VARIABLE)
+    if not mirror or _is_address(mirror):
+        return None
+    return next((path for path in _in_folder(mirror, group, name) if path.is_file()), None)
+
+
+def beside(target: Path, suffix: str) -> Path:
+    """A hidden helper file in the folder of `target`."""
     return target.with_name(f".{target.name}.{suffix}")
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold an advisory lock, which the system drops if the process dies; no lock where the system has none."""
     with path.open("w") as handle:
         try:
@@ -108,7 +117,7 @@ def _is_checked(target: Path, file: RemoteFile) -> bool:
         facts = target.stat()
     except FileNotFoundError:
         return False
-    stamp = _beside(target, "checked")
+    stamp = beside(target, "checked")
     expected = f"{facts.st_size} {facts.st_mtime_ns} {file.checksum}"
     if stamp.exists() and stamp.read_text() == expected:
         return True
@@ -129,7 +138,7 @@ def _checksum(path: Path, file: RemoteFile) -> str:
 def _obtain(file: RemoteFile, target: Path, mirror: str | None) -> None:
     """Try the mirror, then the official address; put the checked file at `target`."""
     folders, addresses = _places(file, mirror)
-    part = _beside(target, "part")
+    part = beside(target, "part")
     for candidate in folders:
         if candidate.is_file():
             shutil.copyfile(candidate, part)
@@ -177,14 +186,23 @@ def _places(file: RemoteFile, mirror: str | None) -> tuple[list[Path], list[str]
     """Local files and addresses to try, in order."""
     if not mirror:
         return [], [file.url]
-    scheme = urlsplit(mirror).scheme
-    if scheme in ("http", "https"):
+    if _is_address(mirror):
         base = mirror.rstrip("/")
         return [], [f"{base}/{file.group}/{file.name}", f"{base}/{file.name}", file.url]
-    folder = Path(url2pathname(urlsplit(mirror).path) if scheme == "file" else mirror).expanduser()
+    return _in_folder(mirror, file.group, file.name), [file.url]
+
+
+def _is_address(mirror: str) -> bool:
+    return urlsplit(mirror).scheme in ("http", "https")
+
+
+def _in_folder(mirror: str, group: str, name: str) -> list[Path]:
+    """Where a file may lie in a mirror that is a folder, in order."""
+    is_file_url = urlsplit(mirror).scheme == "file"
+    folder = Path(url2pathname(urlsplit(mirror).path) if is_file_url else mirror).expanduser()
     if not folder.is_dir():
         raise UserError(f"mirror {mirror!r} is neither a folder nor an http(s) address")
-    return [folder / file.group / file.name, folder / file.name], [file.url]
+    return [folder / group / name, folder / name]
 
 
 def _download(address: str, part: Path, file: RemoteFile) -> bool:

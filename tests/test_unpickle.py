@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.tables.unpickle import read_frame, read_pickle
 from mngnas.errors import UserError
+from mngnas.unpickle import read_pickle
 
 
 class Calls:
@@ -64,7 +64,7 @@ def test_arrays(tmp_path, array, protocol):
 def test_code_in_a_pickle_does_not_run(tmp_path, call, protocol):
     mark = tmp_path / "it ran"
     (tmp_path / "p").write_bytes(pickle.dumps(call(mark), protocol))
-    with pytest.raises(UserError, match=r"asks to load [\w.]+, which a table of numbers has no use for: refused"):
+    with pytest.raises(UserError, match=r"asks to load [\w.]+, which plain data has no use for: refused"):
         read_pickle(tmp_path / "p")
     assert not mark.exists()
 
@@ -74,17 +74,3 @@ def test_broken_pickles(tmp_path, content):
     (tmp_path / "p").write_bytes(content)
     with pytest.raises(UserError, match="is not a readable pickle"):
         read_pickle(tmp_path / "p")
-
-
-def test_frame(shared):
-    columns = read_frame(shared / "nb201" / "mini-bench-arch-cell-accs.pd")
-    assert list(columns["arch"]) == list(range(15_625))
-    assert columns["cellstr"][0].startswith("|avg_pool_3x3~0|+|nor_conv_1x1~0|")
-    assert {len(values) for values in columns.values()} == {15_625}
-    assert columns["cifar10-test"].max() < 100
-
-
-def test_not_a_frame(tmp_path):
-    (tmp_path / "p").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(UserError, match="is not a pickled pandas data frame"):
-        read_frame(tmp_path / "p")
