@@ -50,6 +50,7 @@ class Preset:
 
     name: str
     description: str = ""
+    sample: int = 0  # architectures scored at the end: 0 is all 15,625, n a random sample, the same in every run
     images: ImageConfig = field(default_factory=ImageConfig)
     supernet: SupernetConfig = field(default_factory=SupernetConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -66,6 +67,7 @@ _SECTIONS = {
     "scoring": ScoringConfig,
     "curve": CurveConfig,
 }
+_PLAIN = ("description", "sample")
 
 
 def preset_names() -> list[str]:
@@ -97,14 +99,14 @@ def preset_from_dict(name: str, content: dict[str, Any]) -> Preset:
     """Make a preset of nested dictionaries (TOML, or a record's `config`); refuses unknown and ill-typed entries."""
     made: dict[str, Any] = {"name": name}
     for key, value in content.items():
-        if key == "description" and isinstance(value, str):
-            made[key] = value
+        if key in _PLAIN:
+            made |= _checked(f"preset {name!r}: ", Preset, {key: value})
         elif key not in _SECTIONS:
-            raise UserError(f"preset {name!r}: {unknown('entry', key, ('description', *_SECTIONS))}")
+            raise UserError(f"preset {name!r}: {unknown('entry', key, (*_PLAIN, *_SECTIONS))}")
         elif not isinstance(value, dict):
             raise UserError(f"preset {name!r}: {key} must be a section, [{key}]")
         else:
-            made[key] = _SECTIONS[key](**_checked(f"preset {name!r}: {key}", _SECTIONS[key], value))
+            made[key] = _SECTIONS[key](**_checked(f"preset {name!r}: {key}.", _SECTIONS[key], value))
     return Preset(**made)
 
 
@@ -112,10 +114,10 @@ def _checked(place: str, section: type, values: dict[str, Any]) -> dict[str, Any
     types = {f.name: type(f.default) for f in fields(section)}
     for key, value in values.items():
         if key not in types:
-            raise UserError(f"{place}: {unknown('entry', key, types)}")
+            raise UserError(f"{place.rstrip('.')}: {unknown('entry', key, types)}")
         fits = type(value) is types[key] or (types[key] is float and type(value) is int)
         if not fits or (isinstance(value, int | float) and value < 0):
-            raise UserError(f"{place}.{key} = {value!r} must be a {types[key].__name__}, not negative")
+            raise UserError(f"{place}{key} = {value!r} must be a {types[key].__name__}, not negative")
     return values
 
 
@@ -129,5 +131,14 @@ def default_target(table: Table, dataset: str, split: str = "test", epochs: int 
 
 def curve_sample(preset: Preset) -> list[Arch]:
     """The architectures scored during training: the same random ones in every run."""
-    picked = np.random.default_rng(0).choice(N_ARCH, min(preset.curve.archs, N_ARCH), replace=False)
+    return _random_archs(preset.curve.archs, seed=0)
+
+
+def final_archs(preset: Preset) -> list[Arch]:
+    """The architectures scored at the end: all in the order of the official index, or the preset's sample."""
+    return _random_archs(preset.sample or N_ARCH, seed=1)
+
+
+def _random_archs(n: int, seed: int) -> list[Arch]:
+    picked = np.random.default_rng(seed).choice(N_ARCH, min(n, N_ARCH), replace=False)
     return [from_index(int(index)) for index in np.sort(picked)]

@@ -93,14 +93,24 @@ class _Worker:
     began: float = field(default_factory=time.monotonic)
     said: dict = field(default_factory=dict)
 
-    def listen(self) -> None:
-        """Keep the last line; runs in a thread until the process ends."""
+    def __post_init__(self) -> None:
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def _listen(self) -> None:
+        """Keep the last line that the process said, until it ends."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            try:
-                self.said = json.loads(line)
-            except ValueError:
-                continue  # not one of ours
+        with self.process.stdout as lines:
+            for line in lines:
+                try:
+                    self.said = json.loads(line)
+                except ValueError:
+                    continue  # not one of ours
+
+    def wait(self) -> int:
+        """The exit status, once all that was said has been heard."""
+        self.listener.join()
+        return self.process.wait()
 
 
 def run_study(directory: Path, jobs: Sequence[tuple[str, int]], parallel: int, show: Callable[[str], None]) -> None:
@@ -119,7 +129,7 @@ def run_study(directory: Path, jobs: Sequence[tuple[str, int]], parallel: int, s
             time.sleep(0.2)
             for worker in [w for w in working if w.process.poll() is not None]:
                 working.remove(worker)
-                if worker.process.returncode != 0:
+                if worker.wait() != 0:
                     raise UserError(f"run {worker.name} failed: {_reason(directory, worker)}")
                 finished += 1
                 durations.append(time.monotonic() - worker.began)
@@ -128,7 +138,7 @@ def run_study(directory: Path, jobs: Sequence[tuple[str, int]], parallel: int, s
         for worker in working:
             worker.process.terminate()
         for worker in working:
-            worker.process.wait()
+            worker.wait()
 
 
 def _start(directory: Path, strategy: str, seed: int) -> _Worker:
@@ -145,9 +155,7 @@ def _start(directory: Path, strategy: str, seed: int) -> _Worker:
             text=True,
             env=os.environ | one | {"PYTHONPATH": path},
         )
-    worker = _Worker(name, process)
-    threading.Thread(target=worker.listen, daemon=True).start()
-    return worker
+    return _Worker(name, process)
 
 
 def _reason(directory: Path, worker: _Worker) -> str:

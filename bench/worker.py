@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.protocol import Preset, curve_sample
+from bench.protocol import Preset, curve_sample, final_archs
 from bench.provenance import commit, device_name, versions
 from bench.records import (
     Curve,
@@ -37,7 +37,7 @@ from mngnas.datasets import ImageData, load_images
 from mngnas.download import locked
 from mngnas.errors import UserError
 from mngnas.scoring import Scorer
-from mngnas.space import Arch, from_index, live_indices, to_index, to_rank
+from mngnas.space import live_graph, to_index, to_rank
 from mngnas.strategies import make_strategy
 from mngnas.supernet import Skeleton, Supernet
 from mngnas.training import Trainer
@@ -73,8 +73,9 @@ class _Run:
         self.scorer = Scorer(self.trainer.supernet, self.preset.scoring, data.valid, data.train)
         self.curve_archs = curve_sample(self.preset)
         self.curve: list[list[Any]] = []  # [passes, images, seconds, accuracies, losses] per point
-        self.space = _live_archs()
-        self.scored: list[list[float]] = []  # [accuracy, loss] of the first architectures of `space`
+        self.archs = final_archs(self.preset)
+        self.lives = sorted({live_graph(arch) for arch in self.archs}, key=to_rank)
+        self.scored: list[list[float]] = []  # [accuracy, loss] of the first of `lives`
         self.score_seconds = 0.0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.seconds_per_score = 0.0
@@ -85,8 +86,7 @@ class _Run:
         """Train, score, write the record."""
         self._train()
         self._score()
-        sets = {"inherited": _whole_space(np.array(self.scored))}
-        scores = RunScores(sets, self._curve())
+        scores = RunScores({"inherited": self._inherited()}, self._curve())
         buffer = io.BytesIO()
         torch.save(self.trainer.supernet.state_dict(), buffer)
         write_atomically(self.directory / WEIGHTS, buffer.getvalue())
@@ -115,9 +115,9 @@ class _Run:
         self.curve.append([*spent, scores.accuracy.tolist(), scores.loss.tolist()])
 
     def _score(self) -> None:
-        while len(self.scored) < len(self.space):
+        while len(self.scored) < len(self.lives):
             began = time.perf_counter()
-            chunk = self.space[len(self.scored) : len(self.scored) + _CHUNK]
+            chunk = self.lives[len(self.scored) : len(self.scored) + _CHUNK]
             scores = self.scorer(chunk)
             self.scored += np.stack([scores.accuracy, scores.loss], axis=1).tolist()
             seconds = time.perf_counter() - began
@@ -131,11 +131,17 @@ class _Run:
         trainer = self.trainer
         train_total = trainer.seconds / trainer.spent if trainer.spent else 0.0
         points_left = self.preset.curve.points + 1 - len(self.curve)
-        scores_left = points_left * len(self.curve_archs) + len(self.space) - len(self.scored)
+        scores_left = points_left * len(self.curve_archs) + len(self.lives) - len(self.scored)
         left = train_total * (1 - trainer.spent) + scores_left * self.seconds_per_score
-        scores_total = (self.preset.curve.points + 1) * len(self.curve_archs) + len(self.space)
+        scores_total = (self.preset.curve.points + 1) * len(self.curve_archs) + len(self.lives)
         total = train_total + scores_total * self.seconds_per_score
         self.report(phase, 1 - left / total if total else 0.0, left)
+
+    def _inherited(self) -> ScoreSet:
+        """Every architecture gets the scores of its live graph."""
+        place = {live: i for i, live in enumerate(self.lives)}
+        rows = np.array(self.scored)[[place[live_graph(arch)] for arch in self.archs]]
+        return ScoreSet(np.array([to_index(arch) for arch in self.archs]), rows[:, 0], rows[:, 1])
 
     def _curve(self) -> Curve:
         passes, images, seconds, accuracy, loss = zip(*self.curve, strict=True)
@@ -220,18 +226,6 @@ def make_trainer(preset: Preset, data: ImageData, strategy: str, seed: int, devi
     skeleton = Skeleton(classes=data.train.classes, in_channels=data.train.pixels.shape[1], **asdict(preset.supernet))
     supernet = Supernet(skeleton, seed).to(device)
     return Trainer(supernet, make_strategy(strategy), preset.training, data.train, preset.augmentation, seed)
-
-
-def _live_archs() -> list[Arch]:
-    """The 9,445 architectures without dead edges, in the order in which they are scored."""
-    return sorted((from_index(int(index)) for index in np.unique(live_indices())), key=to_rank)
-
-
-def _whole_space(scored: np.ndarray) -> ScoreSet:
-    """Give every architecture the scores `[n_live, 2]` of its live graph."""
-    place = {to_index(arch): i for i, arch in enumerate(_live_archs())}
-    rows = scored[[place[int(index)] for index in live_indices()]]
-    return ScoreSet(np.arange(len(rows)), rows[:, 0], rows[:, 1])
 
 
 def main() -> None:
