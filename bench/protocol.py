@@ -13,6 +13,7 @@ from mngnas.errors import UserError, unknown
 from mngnas.images import Augmentation
 from mngnas.scoring import ScoringConfig
 from mngnas.space import N_ARCH, Arch, from_index
+from mngnas.strategies.mngnas import MngnasConfig
 from mngnas.training import TrainingConfig
 
 VERSION = 1  # raise it whenever the same preset and seed give other scores; results of two versions are not mixed
@@ -45,6 +46,13 @@ class CurveConfig:
 
 
 @dataclass(frozen=True)
+class SearchImages:
+    """By how many validation images a strategy searches while it trains; all else is as in scoring."""
+
+    images: int = 250
+
+
+@dataclass(frozen=True)
 class Preset:
     """Everything that decides a run's numbers besides benchmark, data set, strategy and seed."""
 
@@ -57,6 +65,8 @@ class Preset:
     augmentation: Augmentation = field(default_factory=Augmentation)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     curve: CurveConfig = field(default_factory=CurveConfig)
+    search: SearchImages = field(default_factory=SearchImages)
+    mngnas: MngnasConfig = field(default_factory=MngnasConfig)
 
 
 _SECTIONS = {
@@ -66,6 +76,8 @@ _SECTIONS = {
     "augmentation": Augmentation,
     "scoring": ScoringConfig,
     "curve": CurveConfig,
+    "search": SearchImages,
+    "mngnas": MngnasConfig,
 }
 _PLAIN = ("description", "sample")
 

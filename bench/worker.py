@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from mngnas.download import locked
 from mngnas.errors import UserError
 from mngnas.scoring import Scorer
 from mngnas.space import live_graph, to_index, to_rank
-from mngnas.strategies import make_strategy
+from mngnas.strategies import Search, make_strategy
 from mngnas.supernet import Skeleton, Supernet
 from mngnas.training import Trainer
 
@@ -66,6 +66,7 @@ class _Run:
         self, study: Study, directory: Path, strategy: str, seed: int, report: Report, checkpoint_seconds: float
     ) -> None:
         self.study, self.directory, self.seed, self.report = study, directory, seed, report
+        self.strategy = strategy
         self.preset, self.device = study.preset, torch.device(study.device)
         data = prepared_images(study, self.device)
         self.images = data.train.name
@@ -162,7 +163,7 @@ class _Run:
             benchmark=study.benchmark,
             dataset=study.dataset,
             images=self.images,
-            strategy=trainer.strategy.name,
+            strategy=self.strategy,
             seed=self.seed,
             preset=config.pop("name"),
             config=config,
@@ -225,7 +226,18 @@ def make_trainer(preset: Preset, data: ImageData, strategy: str, seed: int, devi
     """A supernet that has seen nothing yet, with its strategy and optimiser."""
     skeleton = Skeleton(classes=data.train.classes, in_channels=data.train.pixels.shape[1], **asdict(preset.supernet))
     supernet = Supernet(skeleton, seed).to(device)
-    return Trainer(supernet, make_strategy(strategy), preset.training, data.train, preset.augmentation, seed)
+    return Trainer(
+        supernet,
+        make_strategy(strategy, preset.mngnas),
+        preset.training,
+        data.train,
+        preset.augmentation,
+        seed,
+        Search(
+            Scorer(supernet, replace(preset.scoring, images=preset.search.images), data.valid, data.train),
+            preset.search.images / preset.training.batch_size / 3,
+        ),
+    )
 
 
 def main() -> None:

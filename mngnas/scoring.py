@@ -5,7 +5,7 @@ forward passes serve all 15,625. And in order of rank, consecutive architectures
 the stem and each node of the first cell are computed once and kept while they are the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from mngnas.errors import UserError, unknown
 from mngnas.images import Batch, ImageSet, scoring_batch
 from mngnas.space import EDGES, NONE, Arch, live_graph, to_rank
 from mngnas.supernet import Cell, RecordingNorm, ReplayNorm, Supernet, batch_norm
+
+_Logits = Iterator[tuple[int, Batch, Tensor]]  # place among the distinct live graphs, batch, logits [b, classes]
 
 BATCH_NORM_MODES = ("batch", "recalibrated")
 
@@ -76,37 +78,40 @@ class Scorer:
             self.calibration = scoring_batch(picked, config.noise, seed=1, dtype=dtype).images
 
     @torch.inference_mode()
-    def __call__(self, archs: Sequence[Arch]) -> Scores:
-        """Accuracy and loss of each architecture, in the order given; equal live graphs are computed once."""
+    def __call__(self, archs: Sequence[Arch], supernet: Supernet | None = None) -> Scores:
+        """Accuracy and loss of each architecture, in the order given; equal live graphs are computed once.
+
+        `supernet` is another one of the same skeleton to be scored on the same images.
+        """
+        net = supernet or self.supernet
         lives = [live_graph(arch) for arch in archs]
         distinct = sorted(set(lives), key=to_rank)
         logits = self._shared_logits if self.calibration is None else self._recalibrated_logits
         n, device = len(distinct), self.batches[0].labels.device
         right = torch.zeros(n, dtype=torch.int64, device=device)
         loss = torch.zeros(n, dtype=torch.float64, device=device)
-        for place, batch, found in logits(distinct):
+        for place, batch, found in logits(net, distinct):
             right[place] += (found.argmax(1) == batch.labels).sum()
             loss[place] += F.cross_entropy(found, batch.labels, reduction="sum")
         where = {live: i for i, live in enumerate(distinct)}
         order = [where[live] for live in lives]
         return Scores(right.cpu().numpy()[order] / self.config.images, loss.cpu().numpy()[order] / self.config.images)
 
-    def _shared_logits(self, distinct: Sequence[Arch]):  # type: ignore[no-untyped-def]
-        """Batch by batch, with statistics of the batch: (place in `distinct`, batch, logits)."""
-        net = self.supernet
+    def _shared_logits(self, net: Supernet, distinct: Sequence[Arch]) -> _Logits:
+        """Batch by batch, with statistics of the batch."""
         for batch in self.batches:
             first = _FirstCell(net.first_cell, net.stem(batch.images, batch_norm))
             for place, live in enumerate(distinct):
                 yield place, batch, net.after_first_cell(first.output(live), live).logits
 
-    def _recalibrated_logits(self, distinct: Sequence[Arch]):  # type: ignore[no-untyped-def]
+    def _recalibrated_logits(self, net: Supernet, distinct: Sequence[Arch]) -> _Logits:
         """Architecture by architecture, with fixed statistics of its own path."""
         assert self.calibration is not None
         for place, live in enumerate(distinct):
             recording = RecordingNorm()
-            self.supernet(self.calibration, live, recording)
+            net(self.calibration, live, recording)
             for batch in self.batches:
-                yield place, batch, self.supernet(batch.images, live, ReplayNorm(recording.statistics)).logits
+                yield place, batch, net(batch.images, live, ReplayNorm(recording.statistics)).logits
 
 
 class _FirstCell:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from mngnas.errors import UserError
-from mngnas.images import Augmentation, ImageSet, training_batch
-from mngnas.strategies import StepContext, StepResult, Strategy
+from mngnas.images import Augmentation, Batch, ImageSet, training_batch
+from mngnas.strategies.base import Search, StepContext, StepResult, Strategy
 from mngnas.supernet import Supernet
 
 
@@ -50,9 +50,11 @@ class Trainer:
         images: ImageSet,
         augmentation: Augmentation,
         seed: int,
+        search: Search | None = None,
     ) -> None:
+        """`search` is needed by strategies that search while they train."""
         self.supernet, self.strategy, self.config = supernet, strategy, config
-        self.images, self.augmentation, self.seed = images, augmentation, seed
+        self.images, self.augmentation, self.seed, self.search = images, augmentation, seed, search
         self.optimizer = torch.optim.SGD(
             supernet.parameters(),
             config.learning_rate,
@@ -76,11 +78,19 @@ class Trainer:
         """Train one step of the strategy, whatever number of paths that is, and update the weights once."""
         began = time.perf_counter()
         config, spent = self.config, self.spent
-        dtype = torch.bfloat16 if config.bfloat16 else torch.float32
-        batch = training_batch(self.images, self.steps, config.batch_size, self.augmentation, self.seed, dtype)
-        rng = np.random.default_rng([self.seed, 3, self.steps])
         self.optimizer.zero_grad()
-        result = self.strategy.step(StepContext(self.supernet, batch, rng, spent))
+        result = self.strategy.step(
+            StepContext(
+                self.supernet,
+                self._batch(self.steps, self.seed),
+                np.random.default_rng([self.seed, 3, self.steps]),
+                spent,
+                config.passes,
+                # Streams of batches that no step of the loop itself uses.
+                lambda n: self._batch(n, self.seed + (1 + self.steps) * 1_000_003),
+                self.search,
+            )
+        )
         if config.clip:
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), config.clip, foreach=True)
         for group in self.optimizer.param_groups:
@@ -91,6 +101,10 @@ class Trainer:
         self.images_seen += result.images
         self.seconds += time.perf_counter() - began
         return result
+
+    def _batch(self, step: int, seed: int) -> Batch:
+        dtype = torch.bfloat16 if self.config.bfloat16 else torch.float32
+        return training_batch(self.images, step, self.config.batch_size, self.augmentation, seed, dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, optimiser, the strategy's state, and what has been spent."""

@@ -1,17 +1,53 @@
-"""The ways to train a supernet: one file a paper, listed in `STRATEGIES`."""
+"""The ways to train a supernet: one file a paper, listed in `STRATEGIES`, with the ablations of MNGNAS by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from mngnas.errors import unknown
-from mngnas.strategies.base import StepContext, StepResult, Strategy
+from mngnas.strategies.base import Search, StepContext, StepResult, Strategy
 from mngnas.strategies.fairnas import FairNas
+from mngnas.strategies.mngnas import ABLATIONS, Mngnas, MngnasConfig
 from mngnas.strategies.spos import Spos
 
-__all__ = ["STRATEGIES", "StepContext", "StepResult", "Strategy", "make_strategy"]
-
-STRATEGIES: dict[str, type[Strategy]] = {strategy.name: strategy for strategy in (Spos, FairNas)}
+__all__ = ["STRATEGIES", "Search", "StepContext", "StepResult", "Strategy", "StrategyEntry", "make_strategy"]
 
 
-def make_strategy(name: str) -> Strategy:
+@dataclass(frozen=True)
+class StrategyEntry:
+    """A strategy as lists and reports show it."""
+
+    name: str  # as given on the command line
+    label: str  # as shown in tables and figures
+    paper: str
+    description: str
+    make: Callable[[MngnasConfig], Strategy]  # of a preset's section [mngnas], which others have no use for
+
+
+def _plain(strategy: type[Strategy]) -> StrategyEntry:
+    about = strategy.name, strategy.label, strategy.paper, strategy.description
+    return StrategyEntry(*about, lambda _config: strategy())
+
+
+def _ablated(config: MngnasConfig, changes: dict) -> Strategy:
+    return Mngnas(replace(config, **changes))
+
+
+STRATEGIES: dict[str, StrategyEntry] = {entry.name: entry for entry in (_plain(Spos), _plain(FairNas))}
+STRATEGIES[Mngnas.name] = StrategyEntry(Mngnas.name, Mngnas.label, Mngnas.paper, Mngnas.description, Mngnas)
+for _ablation in ABLATIONS:
+    _name = f"{Mngnas.name}-{_ablation.name}"
+    STRATEGIES[_name] = StrategyEntry(
+        _name,
+        f"{Mngnas.label} {_ablation.name}",
+        Mngnas.paper,
+        f"ablation: {_ablation.description}",
+        partial(_ablated, changes=_ablation.changes),
+    )
+
+
+def make_strategy(name: str, config: MngnasConfig | None = None) -> Strategy:
     """A fresh strategy by name; raises `UserError` for an unknown one."""
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
-    return STRATEGIES[name]()
+    return STRATEGIES[name].make(config or MngnasConfig())

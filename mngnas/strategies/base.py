@@ -4,7 +4,7 @@ A strategy decides which paths a step trains and with which loss. The loop owns 
 batches and the budget; so strategies differ in what their papers differ in, and in nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mngnas.images import Batch
+from mngnas.scoring import Scorer
 from mngnas.space import Arch
 from mngnas.supernet import Supernet
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a strategy that searches may score architectures: on validation images, and at this price."""
+
+    score: Scorer
+    passes: float  # of one architecture, in forward-backward passes of a training batch
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,10 @@ class StepContext:
     supernet: Supernet
     batch: Batch
     rng: np.random.Generator  # a function of the run's seed and the step alone, so that a resumed run draws the same
-    spent: float  # share of the budget spent before this step, 0..1
+    spent: float = 0.0  # share of the budget spent before this step, 0..1
+    budget: float = 0.0  # the whole budget, in forward-backward passes
+    further: Callable[[int], Batch] | None = None  # the n-th further training batch of this step, n = 0, 1, ...
+    search: Search | None = None
 
 
 @dataclass(frozen=True)

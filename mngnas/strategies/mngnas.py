@@ -1,0 +1,367 @@
+"""MNGNAS: several searched networks guide the supernet's training (Chen et al., TPAMI 2023).
+
+Z. Chen, G. Qiu, P. Li, L. Zhu, X. Yang, B. Sheng, "MNGNAS: Distilling Adaptive Combination of Multiple Searched
+Networks for One-Shot Neural Architecture Search", DOI 10.1109/TPAMI.2023.3293885. What its abstract states and what is
+chosen here is set apart in docs/method.md; every choice is a field of `MngnasConfig`.
+
+The supernet is trained by strictly fair sets of paths. After a warm-up, at `rounds` moments spread over the rest of the
+budget: (1) evolutionary search by validation loss; (2) the best candidates are retrained for some steps, guided by the
+pool, and ranked anew; (3) the winner is trained together with perturbed neighbours, so that its features become fit for
+distillation; (4) a frozen snapshot of it joins the pool of at most K teachers. From then on (5) each path's loss is
+cross-entropy + weight * squared distance of its stage features to the combined teacher's.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mngnas.distillation import (
+    Combination,
+    Guidance,
+    Teacher,
+    TeacherFeatures,
+    feature_distance,
+    guide,
+    teacher_features,
+)
+from mngnas.errors import UserError, unknown
+from mngnas.images import Batch
+from mngnas.search import SearchConfig, evolve
+from mngnas.space import Arch, live_graph, neighbours, to_index
+from mngnas.strategies.base import StepContext, StepResult, Strategy, train_paths
+from mngnas.supernet import Output, Supernet, sample_strictly_fair, sample_uniform
+
+GUIDES = ("both", "supernet", "retraining")
+PERTURBATIONS = ("symmetric", "towards", "off")
+
+
+@dataclass(frozen=True)
+class MngnasConfig:
+    """Every choice of the method; shares are of the whole budget of forward-backward passes."""
+
+    sampling: str = "fair"  # paths of a step: "fair", five of a strictly fair set; "uniform", one
+    warmup: float = 0.3  # share of the budget before the first round
+    rounds: int = 4  # T; 0 is plain training
+    pool: int = 4  # K, teachers at most
+    weight: float = 1.0  # lambda, of the guidance beside the cross-entropy
+    coefficients: str = "adaptive"  # or "uniform", "single" (the teacher of lowest validation loss)
+    per_stage: bool = True  # coefficients for each stage, or one set for the network
+    cap: float = 0.6  # C, the largest coefficient
+    guides: str = "both"  # or "supernet", "retraining": whose training the pool guides
+    candidates: int = 4  # M, architectures that are retrained in a round; with 1 there is no retraining
+    search_share: float = 0.02  # for all rounds together
+    retraining_share: float = 0.04
+    perturbation: str = "symmetric"  # "towards": only the neighbours move; "off"
+    perturbation_share: float = 0.02
+    perturbation_weight: float = 0.5  # mu
+    perturbed: int = 2  # P, neighbours in a step
+    learning_rate: float = 0.05  # of retraining and of the perturbation steps, falling to zero along a cosine
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("guides", GUIDES),
+            ("perturbation", PERTURBATIONS),
+            ("sampling", ("fair", "uniform")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise unknown(f"mngnas.{name}", getattr(self, name), allowed)
+        Combination(self.coefficients, self.per_stage, self.cap)
+        if not (0 <= self.warmup < 1 and self.pool >= 1 and self.candidates >= 1 and self.perturbed >= 1):
+            raise UserError("mngnas: warmup must be in 0..1, pool, candidates and perturbed at least 1")
+        if self.search_share + self.retraining_share + self.perturbation_share > 1 - self.warmup:
+            raise UserError("mngnas: the shares of search, retraining and perturbation are more than warmup leaves")
+
+    @property
+    def combination(self) -> Combination:
+        """How the pool's teachers become one."""
+        return Combination(self.coefficients, self.per_stage, self.cap)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """The method with something left out or replaced, as "mngnas-<name>"."""
+
+    name: str
+    changes: dict[str, Any]
+    description: str
+
+
+ABLATIONS = (
+    Ablation("plain", {"rounds": 0}, "no guidance: strict fairness alone"),
+    Ablation("single", {"coefficients": "single", "perturbation": "off"}, "the single best teacher, no perturbation"),
+    Ablation("uniform", {"coefficients": "uniform", "perturbation": "off"}, "plain mean of teachers, no perturbation"),
+    Ablation("adaptive", {"perturbation": "off"}, "adaptive coefficients, no perturbation"),
+    Ablation("towards", {"perturbation": "towards"}, "perturbation moves the neighbours alone"),
+    Ablation("c1", {"cap": 1.0}, "cap 1: the min-norm point"),
+    Ablation("network", {"per_stage": False}, "one set of coefficients for all stages"),
+    Ablation("k1", {"pool": 1}, "one teacher in the pool"),
+    Ablation("k2", {"pool": 2}, "two teachers in the pool"),
+    Ablation("k8", {"pool": 8, "rounds": 8}, "eight teachers in the pool, eight rounds"),
+    Ablation("supernet", {"guides": "supernet"}, "guides the supernet's training only"),
+    Ablation("retraining", {"guides": "retraining"}, "guides the retraining of candidates only"),
+    Ablation("noretrain", {"candidates": 1, "perturbation": "off"}, "no retraining, no perturbation"),
+)
+
+
+@dataclass
+class _Sums:
+    """Running sums between two entries of the log, on the device, so that a step does not wait for it."""
+
+    count: int = 0
+    values: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, guidance: Guidance) -> None:
+        alpha = guidance.alpha
+        entropy = -(alpha * alpha.clamp_min(1e-12).log()).sum(1).mean()
+        found = {
+            "loss": guidance.loss.detach(),
+            "alpha": alpha,
+            "entropy": entropy,
+            "at_cap": guidance.at_cap,
+            "distances": guidance.distances,
+        }
+        self.values = {name: self.values[name] + value if self.count else value for name, value in found.items()}
+        self.count += 1
+
+    def means(self) -> dict[str, Any]:
+        return {name: (value / self.count).tolist() for name, value in self.values.items()}
+
+
+class Mngnas(Strategy):
+    """Strictly fair sets of paths, guided by a pool of teachers that is renewed while the supernet trains."""
+
+    name = "mngnas"
+    label = "MNGNAS"
+    paper = "Chen et al. 2023"
+    description = "several searched networks, adaptively combined, guide a strictly fair supernet"
+
+    _LOG_EVERY = 0.01  # share of the budget
+
+    def __init__(self, config: MngnasConfig | None = None) -> None:
+        self.config = config or MngnasConfig()
+        self.pool: list[Teacher] = []
+        self.rounds_done, self.teachers_made = 0, 0
+        self.log: list[dict[str, Any]] = []  # means over stretches of guided training
+        self.history: list[dict[str, Any]] = []  # one entry a round
+        self._sums = _Sums()
+        self._logged_at = 0.0
+
+    # ------------------------------------------------------------------------------------------------------ training
+
+    def step(self, context: StepContext) -> StepResult:
+        """One set of paths, guided if there is a pool; a round of search comes before it where one is due."""
+        config, extra = self.config, 0.0
+        if self.rounds_done < config.rounds and context.spent >= self._round_starts(self.rounds_done):
+            extra = self._round(context)
+            self.rounds_done += 1
+        archs = sample_strictly_fair(context.rng) if config.sampling == "fair" else sample_uniform(context.rng, 1)
+        if not self.pool or config.guides == "retraining":
+            plain = train_paths(context, archs)
+            return replace(plain, passes=plain.passes + extra)
+        result = self._guided_paths(context, archs)
+        self._log(context.spent)
+        return replace(result, passes=result.passes + extra)
+
+    def _round_starts(self, number: int) -> float:
+        return self.config.warmup + (1 - self.config.warmup) * number / self.config.rounds
+
+    def _guided_paths(self, context: StepContext, archs: Sequence[Arch]) -> StepResult:
+        batch = context.batch
+        teachers = teacher_features(self.pool, batch)
+        total = torch.zeros((), device=batch.labels.device)
+        for arch in archs:
+            output = context.supernet(batch.images, arch)
+            loss = F.cross_entropy(output.logits, batch.labels)
+            total += loss.detach()
+            guidance = self._guidance(output, arch, teachers)
+            if guidance is not None:
+                loss = loss + self.config.weight * guidance.loss
+                self._sums.add(guidance)
+            loss.backward()
+        passes = len(archs) + len(self.pool) / 3
+        return StepResult(passes, len(archs) * len(batch.labels), total / len(archs))
+
+    def _guidance(self, output: Output, arch: Arch, teachers: TeacherFeatures) -> Guidance | None:
+        return guide(output.features, arch, teachers, self.config.combination)
+
+    # ---------------------------------------------------------------------------------------------------- the rounds
+
+    def _round(self, context: StepContext) -> float:
+        """Search, retrain, perturb, snapshot; returns the passes that it took."""
+        assert context.search is not None, "MNGNAS needs validation images to search by"
+        entry: dict[str, Any] = {"spent": context.spent}
+        candidates, passes = self._search(context, entry)
+        network, arch, retrained = self._retrain(context, candidates, entry)
+        passes += retrained + self._perturb(context, network, arch, entry)
+        loss = float(context.search.score([arch], network).loss[0])
+        passes += context.search.passes
+        entry |= {"arch_index": to_index(arch), "loss": loss, "passes": passes}
+        self._flush(context.spent)  # before the pool changes, and with it the columns of the sums
+        self._admit(Teacher(self.teachers_made, arch, network, loss))
+        self.teachers_made += 1
+        entry["pool"] = [[teacher.number, to_index(teacher.arch), teacher.loss] for teacher in self.pool]
+        self.history.append(entry)
+        return passes
+
+    def _search(self, context: StepContext, entry: dict[str, Any]) -> tuple[list[Arch], float]:
+        """The M best architectures that are not in the pool, by validation loss with inherited weights."""
+        search, config = context.search, self.config
+        assert search is not None
+        evaluations = max(2 * config.candidates, int(self._share(context, config.search_share) / search.passes))
+        population = max(4, min(50, evaluations // 4))
+        settings = SearchConfig(population=population, parents=max(2, population // 2), budget=evaluations)
+        taught = {live_graph(teacher.arch) for teacher in self.pool}
+        found = evolve(
+            lambda archs: -search.score(archs).loss, settings, context.rng, constraint=lambda arch: arch not in taught
+        )
+        entry["evaluations"] = len(found.scores)
+        return [arch for arch, _ in found.top(config.candidates)], len(found.scores) * search.passes
+
+    def _share(self, context: StepContext, share: float) -> float:
+        """Passes of one round for a kind of work that may take `share` of the budget in all."""
+        return share * context.budget / self.config.rounds
+
+    def _retrain(
+        self, context: StepContext, candidates: Sequence[Arch], entry: dict[str, Any]
+    ) -> tuple[Supernet, Arch, float]:
+        """Retrain each candidate from the inherited weights, guided; returns the one of lowest validation loss."""
+        search, config = context.search, self.config
+        assert search is not None
+        guided = config.guides != "supernet"
+        per_step = 1 + len(self.pool) / 3 * guided
+        price = len(candidates) * per_step
+        steps = int(self._share(context, config.retraining_share) / price) if len(candidates) > 1 else 0
+        if not steps:
+            return copy.deepcopy(context.supernet), candidates[0], 0.0
+        networks, losses, distances = [], [], []
+        for arch in candidates:
+            network = copy.deepcopy(context.supernet)
+            distances.append(
+                self._train_network(network, context, steps, 0, self._retraining_loss(network, arch, guided))
+            )
+            networks.append(network)
+            losses.append(float(search.score([arch], network).loss[0]))
+        best = int(np.argmin(losses))
+        entry["retrained"] = [[to_index(a), loss] for a, loss in zip(candidates, losses, strict=True)]
+        entry["retraining_distance"] = float(np.mean(distances))
+        passes = steps * price + len(candidates) * search.passes
+        return networks[best], candidates[best], passes
+
+    def _retraining_loss(self, network: Supernet, arch: Arch, guided: bool) -> Callable[[Batch], tuple[Tensor, Tensor]]:
+        def losses(batch: Batch) -> tuple[Tensor, Tensor]:
+            output = network(batch.images, arch)
+            loss = F.cross_entropy(output.logits, batch.labels)
+            if self.pool and guided:
+                guidance = self._guidance(output, arch, teacher_features(self.pool, batch))
+                if guidance is not None:
+                    return loss + self.config.weight * guidance.loss, guidance.loss.detach()
+            return loss, torch.zeros((), device=loss.device)
+
+        return losses
+
+    def _perturb(self, context: StepContext, network: Supernet, arch: Arch, entry: dict[str, Any]) -> float:
+        """Train the winner together with random one-edge neighbours, pulling their features together."""
+        config = self.config
+        if config.perturbation == "off":
+            return 0.0
+        guided = config.guides != "supernet" and bool(self.pool)
+        price = 1 + config.perturbed + len(self.pool) / 3 * guided
+        steps = int(self._share(context, config.perturbation_share) / price)
+        near = neighbours(arch)
+
+        def losses(batch: Batch) -> tuple[Tensor, Tensor]:
+            teachers = teacher_features(self.pool, batch) if guided else None
+            drawn = [arch, *(near[int(i)] for i in context.rng.choice(len(near), config.perturbed, replace=False))]
+            outputs = [network(batch.images, path) for path in drawn]
+            loss = torch.stack([F.cross_entropy(output.logits, batch.labels) for output in outputs]).sum()
+            for path, output in zip(drawn, outputs, strict=True):
+                guidance = self._guidance(output, path, teachers) if teachers else None
+                if guidance is not None:
+                    loss = loss + config.weight * guidance.loss
+            own, towards = outputs[0].features, config.perturbation == "towards"
+            apart = torch.stack([feature_distance(own, o.features, towards) for o in outputs[1:]]).mean()
+            return loss + config.perturbation_weight * apart, apart.detach()
+
+        if steps:
+            entry["perturbation_distance"] = self._train_network(network, context, steps, 1_000_000, losses)
+        return steps * price
+
+    def _train_network(
+        self,
+        network: Supernet,
+        context: StepContext,
+        steps: int,
+        first_batch: int,
+        losses: Callable[[Batch], tuple[Tensor, Tensor]],
+    ) -> float:
+        """Some steps of SGD on a copy of the supernet; returns the mean of the second loss over them."""
+        assert context.further is not None
+        optimizer = torch.optim.SGD(network.parameters(), self.config.learning_rate, 0.9, nesterov=True)
+        seen = torch.zeros((), device=context.batch.labels.device)
+        for step in range(steps):
+            optimizer.zero_grad()
+            loss, watched = losses(context.further(first_batch + step))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0, foreach=True)
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
+            optimizer.step()
+            seen += watched
+        return float(seen / max(1, steps))
+
+    def _admit(self, teacher: Teacher) -> None:
+        """Keep the K teachers of lowest loss; of two that differ in one edge at most, the better one."""
+        kept: list[Teacher] = []
+        for one in sorted([*self.pool, teacher], key=lambda t: t.loss):
+            graph = live_graph(one.arch)
+            if all(sum(a != b for a, b in zip(graph, live_graph(k.arch), strict=True)) > 1 for k in kept):
+                kept.append(one)
+        self.pool = sorted(kept[: self.config.pool], key=lambda t: t.number)
+
+    # ------------------------------------------------------------------------------------------- diagnostics and state
+
+    def _log(self, spent: float) -> None:
+        if spent - self._logged_at >= self._LOG_EVERY:
+            self._flush(spent)
+
+    def _flush(self, spent: float) -> None:
+        if self._sums.count:
+            numbers = [teacher.number for teacher in self.pool]
+            self.log.append({"spent": spent, "teachers": numbers, **self._sums.means()})
+        self._sums, self._logged_at = _Sums(), spent
+
+    def diagnostics(self) -> dict[str, Any]:
+        """The log of guided training, and what happened in each round."""
+        return {"guidance": self.log, "rounds": self.history}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The pool with its weights, the logs, and how far the rounds are."""
+        return {
+            "pool": [[t.number, list(t.arch), t.loss, t.network.state_dict()] for t in self.pool],
+            "skeleton": vars(self.pool[0].network.skeleton) if self.pool else {},
+            "rounds_done": self.rounds_done,
+            "teachers_made": self.teachers_made,
+            "log": self.log,
+            "history": self.history,
+            "sums": [self._sums.count, self._sums.values, self._logged_at],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        from mngnas.supernet import Skeleton
+
+        self.pool = []
+        for number, arch, loss, weights in state["pool"]:
+            network = Supernet(Skeleton(**state["skeleton"]), 0).to(next(iter(weights.values())).device)
+            network.load_state_dict(weights)
+            self.pool.append(Teacher(number, tuple(arch), network, loss))
+        self.rounds_done, self.teachers_made = state["rounds_done"], state["teachers_made"]
+        self.log, self.history = state["log"], state["history"]
+        count, values, self._logged_at = state["sums"]
+        self._sums = _Sums(count, values)
