@@ -1,0 +1,443 @@
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from bench.evaluation import disconnected, reference_rows
+from bench.figures import (
+    GENERATOR_SEED,
+    SHOWN,
+    curves,
+    evaluate_study,
+    panels,
+    read_runs,
+    regret_at_k,
+    search,
+    taus,
+)
+from bench.intervals import bootstrap_mean, paired_difference, seed_spread
+from bench.metrics import METRICS, kendall_tau_b, precision_at_top_k, regret
+from bench.predictions import read_predictions
+from bench.records import Curve, RunRecord, RunScores, ScoreSet, save_run, scores_digest
+from bench.tables import Measure, Table, compact
+from mngnas.errors import UserError
+from mngnas.space import N_ARCH
+
+TARGET = Measure("digits", "test", 5)
+TAU = METRICS["kendall_tau_b"]
+EVERYTHING = np.arange(N_ARCH)
+SAMPLE = np.random.default_rng(8).choice(N_ARCH, 300, replace=False)
+
+
+def made_up_table(known=EVERYTHING):
+    """Three seeds whose means tie now and then, a parameter count that goes along with them."""
+    rng = np.random.default_rng(1)
+    good = rng.normal(size=N_ARCH)
+    accuracy = np.full((N_ARCH, 3), np.nan, np.float32)
+    seeds = np.round(0.7 + 0.05 * good[:, None] + 0.01 * rng.normal(size=(N_ARCH, 3)), 3)
+    accuracy[known] = seeds[known]
+    parameters = np.round(1e4 * (5 + good + rng.normal(size=N_ARCH))).astype(np.int64)
+    return Table(
+        "made-up",
+        "nas-bench-201",
+        {TARGET: accuracy, Measure("digits", "test", 5, "loss"): 1 - accuracy},
+        parameters={"digits": parameters},
+        flops={"digits": parameters**2},
+    )
+
+
+def scores(table, seed, index, noise=0.05):
+    rng = np.random.default_rng(seed)
+    good = np.nan_to_num(table.mean(TARGET), nan=0.7)[index]
+    accuracy = np.round(good - 0.3 + noise * rng.normal(size=len(index)), 3)
+    return ScoreSet(index, accuracy, 2 - accuracy + 0.01 * rng.normal(size=len(index)))
+
+
+def made_up_curve(table, seed, points=3):
+    index = np.arange(0, N_ARCH, 100)
+    rows = [scores(table, 100 * seed + point, index, 0.1 / (1 + point)) for point in range(points)]
+    steps = np.arange(points)
+    return Curve(
+        index,
+        100.0 * steps,
+        12_800 * steps,
+        steps * (5.0 + seed),
+        np.array([row.accuracy for row in rows]),
+        np.array([row.loss for row in rows]),
+    )
+
+
+def write_run(study, table, strategy="spos", seed=0, sets=None, curve=None, index=EVERYTHING, noise=0.05, **changes):
+    """One finished run of made-up scores."""
+    sets = sets or {"inherited": scores(table, seed + 50, index, noise)}
+    found = RunScores(sets, curve or made_up_curve(table, seed))
+    fields = {
+        "benchmark": table.name,
+        "dataset": "digits",
+        "images": "digits (8x8)",
+        "strategy": strategy,
+        "seed": seed,
+        "preset": "tiny",
+        "config": {"sample": 0, "training": {"passes": 200}},
+        "protocol": 1,
+        "table_checksum": table.checksum,
+        "steps": 40,
+        "passes": 200.0,
+        "images_seen": 25_600,
+        "train_seconds": 10.0 + seed,
+        "score_seconds": 3.0,
+        "device": "cpu: made up, 1 thread",
+        "versions": {"torch": "2.0", "numpy": "2.1"},
+        "commit": "0123abc",
+        "dirty": False,
+        "started": f"2026-01-0{1 + seed % 9}T00:00:00+00:00",
+        "scores_sha256": scores_digest(found),
+    }
+    save_run_in = study / f"{strategy}-{changes.get('preset', 'tiny')}-seed{seed}"
+    save_run_in.mkdir(parents=True)
+    save_run(save_run_in, RunRecord(**fields | changes), found)
+
+
+def small_study(study, table, strategies=("spos", "fairnas"), seeds=(0, 1, 2)):
+    """Several methods on the same sample, which is quick."""
+    for number, strategy in enumerate(strategies):
+        for seed in seeds:
+            write_run(study, table, strategy, seed, index=SAMPLE, noise=0.05 + 0.02 * number)
+
+
+@pytest.fixture(scope="session")
+def table():
+    return made_up_table()
+
+
+@pytest.fixture(scope="session")
+def full_study(table, tmp_path_factory):
+    """Two methods with two seeds on everything, one of them with retrained candidates as well."""
+    study = tmp_path_factory.mktemp("studies") / "full"
+    for seed in (0, 1):
+        write_run(study, table, "spos", seed, noise=0.08)
+        inherited = scores(table, seed, EVERYTHING)
+        candidates = np.argsort(-inherited.accuracy)[: 40 + seed]
+        sets = {"inherited": inherited, "retrained": scores(table, seed + 9, candidates, 0.03)}
+        write_run(study, table, "mngnas", seed, sets=sets, passes=300.0 + seed)
+    return study
+
+
+@pytest.fixture(scope="session")
+def runs(full_study, table):
+    return read_runs(full_study, table, TARGET)
+
+
+@pytest.fixture(scope="session")
+def results(runs):
+    return evaluate_study(runs, resamples=10)
+
+
+# ------------------------------------------------------------------------------------------------------------ results
+
+
+def test_methods_keep_their_score_sets_apart_and_the_best_comes_first(results):
+    assert [(row.label, row.score_set) for row in results.rows] == [
+        ("mngnas", "inherited"),
+        ("spos", "inherited"),
+        ("mngnas, retrained", "retrained"),
+    ]
+    assert [row.is_sample for row in results.rows] == [False, False, True]
+    assert results.rows[2].metrics["kendall_tau_b"].n == (40, 41)
+    assert results.rows[0].metrics["kendall_tau_b_top_1_percent"].n[0] >= 156
+
+
+@pytest.mark.parametrize("metric", SHOWN, ids=lambda metric: metric.name)
+def test_every_number_is_that_of_the_metric(metric, runs, results, table):
+    truth = table.mean(TARGET)
+    for method, row in zip(runs.methods, results.rows, strict=True):
+        found = row.metrics[metric.name]
+        direct = []
+        for scored in method.seeds:
+            kept = scored.run.scores.sets[method.score_set]
+            direct.append(metric.function(kept.accuracy, truth[kept.arch_index]))
+        assert found.values == pytest.approx(direct, nan_ok=True)
+        if np.isfinite(direct).all():
+            assert found.spread == seed_spread(direct)
+        else:
+            assert (found.spread.n, math.isnan(found.spread.mean)) == (0, True)
+
+
+def test_columns_without_a_metric_of_their_own(runs, results, table):
+    truth = table.mean(TARGET)
+    joined = ~disconnected()
+    for method, row in zip(runs.methods[:2], results.rows, strict=False):
+        first = method.seeds[0].run.scores.sets["inherited"]
+        assert row.tau_connected.values[0] == kendall_tau_b(first.accuracy[joined], truth[joined])
+        assert row.tau_connected.n[0] == N_ARCH - 341
+        assert row.tau_by_loss.values[0] == kendall_tau_b(-first.loss, truth)
+        assert row.tau_by_loss.values[0] != row.metrics["kendall_tau_b"].values[0]
+    assert results.rows[0].passes.values == (300.0, 301.0)
+    assert results.rows[0].train_seconds.spread.mean == 10.5
+
+
+def test_interval_over_architectures_is_of_the_mean_over_seeds(runs, results, table):
+    truth = table.mean(TARGET)
+    pairs = [(scored.run.scores.sets["inherited"].accuracy, truth) for scored in runs.methods[0].seeds]
+    direct = bootstrap_mean(pairs, TAU, resamples=10, rng=np.random.default_rng(GENERATOR_SEED))
+    assert results.rows[0].metrics["kendall_tau_b"].architectures == direct
+    assert direct.ci_low < direct.value < direct.ci_high
+    assert results.rows[0].metrics["regret"].architectures is None
+
+
+def test_reference_rows_and_parameter_count_of_each_row(runs, results, table):
+    truth = table.mean(TARGET)
+    direct = reference_rows(
+        *(truth, table.parameters["digits"], table.flops["digits"], table.values(TARGET)),
+        resamples=10,
+        rng=np.random.default_rng(GENERATOR_SEED),
+    )
+    assert results.references == direct
+    assert results.rows[0].tau_of_parameters == direct[0].estimates["kendall_tau_b"]
+    of_candidates = [
+        kendall_tau_b(table.parameters["digits"][scored.arch_index], scored.true) for scored in runs.methods[2].seeds
+    ]
+    assert results.rows[2].tau_of_parameters.value == pytest.approx(np.mean(of_candidates))
+
+
+def test_differences_are_paired_by_seed(results):
+    (one,) = results.differences  # retrained scores have no partner
+    a, b = (results.rows[i].metrics["kendall_tau_b"].values for i in (0, 1))
+    assert (one.a, one.b, one.seeds) == ("mngnas", "spos", (0, 1))
+    assert one.difference == paired_difference(a, b)
+    assert one.difference.value > 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "index", "common", "reason"),
+    [
+        ((1, 2), SAMPLE, (1, 2), ""),
+        ((2, 3), SAMPLE, (2,), "1 common seed: two are needed"),
+        ((7, 8), SAMPLE, (), "no common seeds: two are needed"),
+        ((1, 2), SAMPLE[1:], (1, 2), "they scored different architectures"),
+    ],
+)
+def test_why_there_is_no_difference(seeds, index, common, reason, table, tmp_path):
+    small_study(tmp_path, table, ("spos",))
+    for seed in seeds:
+        write_run(tmp_path, table, "fairnas", seed, index=index)
+    (one,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).differences
+    assert (one.seeds, one.reason) == (common, reason)
+    assert (one.difference is None) == bool(reason)
+
+
+def test_sample_is_compared_with_the_parameter_count_of_that_sample(table, tmp_path):
+    small_study(tmp_path, table, ("spos",), seeds=(0,))
+    results = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=5)
+    tau = results.references[0].estimates["kendall_tau_b"]
+    assert tau.n == 300
+    assert tau.value == kendall_tau_b(table.parameters["digits"][SAMPLE], table.mean(TARGET)[SAMPLE])
+    assert results.rows[0].is_sample
+    spread = results.rows[0].metrics["kendall_tau_b"].spread
+    assert spread.n == 1
+    assert math.isnan(spread.ci_low)
+    assert math.isnan(spread.sd)
+
+
+def test_partial_table_leaves_out_what_it_does_not_know(tmp_path):
+    known = np.arange(0, N_ARCH, 40)
+    table = made_up_table(known)
+    write_run(tmp_path, table)
+    runs = read_runs(tmp_path, table, TARGET)
+    results = evaluate_study(runs, resamples=5)
+    (row,) = results.rows
+    accuracy = runs.runs[0].scores.sets["inherited"].accuracy
+    assert row.metrics["kendall_tau_b"].n == (len(known),)
+    assert row.metrics["kendall_tau_b"].values == (kendall_tau_b(accuracy[known], table.mean(TARGET)[known]),)
+    assert not row.is_sample  # everything that has a ground truth is scored
+    assert results.references[0].estimates["kendall_tau_b"].n == len(known)
+    assert curves(runs, results).n_arch == (np.isin(np.arange(0, N_ARCH, 100), known).sum(),)
+
+
+def test_run_that_diverged_is_counted_and_not_lost(table, tmp_path):
+    small_study(tmp_path, table, ("spos",), seeds=(0, 1))
+    dead = ScoreSet(SAMPLE, np.full(300, 0.1), np.full(300, np.nan))
+    write_run(tmp_path, table, "spos", 2, sets={"inherited": dead})
+    runs = read_runs(tmp_path, table, TARGET)
+    (row,) = evaluate_study(runs, resamples=5).rows
+    tau = row.metrics["kendall_tau_b"]
+    assert row.seeds == (0, 1, 2)
+    assert math.isnan(tau.values[2])
+    assert (tau.spread.n, row.tau_by_loss.spread.n, row.metrics["regret"].spread.n) == (2, 2, 3)
+    assert math.isfinite(tau.architectures.ci_low)
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"benchmark": "other"}, "mixes runs of 2 benchmark values"),
+        ({"dataset": "cifar10"}, r"mixes runs of 2 dataset values \(cifar10, digits\)"),
+        ({"images": "other pixels"}, "mixes runs of 2 images values"),
+        ({"protocol": 2}, r"mixes runs of 2 protocol values \(1, 2\)"),
+        ({"table_checksum": "00"}, "mixes runs of 2 table_checksum values"),
+        ({"config": {"sample": 0, "training": {"passes": 9}}}, "seeds 0 and 1 of 'spos' differ in 'training'"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_refused(changes, message, table, tmp_path):
+    write_run(tmp_path, table, index=SAMPLE)
+    write_run(tmp_path, table, seed=1, index=SAMPLE, **changes)
+    with pytest.raises(UserError, match=message) as error:
+        read_runs(tmp_path, table, TARGET)
+    assert "\n" not in str(error.value)
+
+
+def test_same_seed_twice_is_refused(table, tmp_path):
+    write_run(tmp_path, table, index=SAMPLE)
+    (tmp_path / "spos-tiny-seed0").rename(tmp_path / "copy")
+    write_run(tmp_path, table, index=SAMPLE)
+    with pytest.raises(UserError, match="holds seed 0 of 'spos' twice"):
+        read_runs(tmp_path, table, TARGET)
+
+
+def test_another_table_or_a_target_that_does_not_fit_is_refused(table, tmp_path):
+    write_run(tmp_path, table, index=SAMPLE)
+    with pytest.raises(UserError, match=f"checksum {table.checksum[:12]}, and this table 'made-up' has"):
+        read_runs(tmp_path, made_up_table(SAMPLE), TARGET)
+    with pytest.raises(UserError, match="'digits test loss after 5 epochs' is not an accuracy"):
+        read_runs(tmp_path, table, Measure("digits", "test", 5, "loss"))
+    with pytest.raises(UserError, match="is not an accuracy on digits"):
+        read_runs(tmp_path, table, Measure("cifar10", "test"))
+    with pytest.raises(UserError, match="unknown split 'valid'"):
+        read_runs(tmp_path, table, Measure("digits", "valid", 5))
+
+
+def test_study_without_any_ground_truth_is_refused(tmp_path):
+    table = made_up_table(SAMPLE)
+    write_run(tmp_path, table, index=np.setdiff1d(EVERYTHING, SAMPLE)[:50])
+    with pytest.raises(UserError, match="no architecture scored"):
+        read_runs(tmp_path, table, TARGET)
+
+
+# ------------------------------------------------------------------------------------------------------------ figures
+
+
+def test_panels_show_the_first_seed_and_share_ranks_of_ties(runs, results):
+    figure = panels(runs, results)
+    assert [(p.label, p.seed, len(p.true)) for p in figure.panels] == [
+        ("mngnas", 0, N_ARCH),
+        ("spos", 0, N_ARCH),
+        ("mngnas, retrained", 0, 40),
+    ]
+    panel = figure.panels[0]
+    best = panel.predicted == panel.predicted.max()
+    assert set(panel.predicted_rank[best]) == {(best.sum() + 1) / 2}
+    assert panel.true_rank.min() >= 1
+    assert panel.tau == results.rows[0].metrics["kendall_tau_b"].values[0]
+    rows = list(figure.rows())
+    assert len(rows) == 2 * N_ARCH + 40
+    assert rows[7] == ("mngnas", 0, 7, *(c[7] for c in (panel.predicted, panel.true)), *ranks_of(panel, 7))
+
+
+def ranks_of(panel, place):
+    """1 + the number of better ones + half of the others that tie."""
+    return [
+        1 + (values > values[place]).sum() + ((values == values[place]).sum() - 1) / 2
+        for values in (panel.predicted, panel.true)
+    ]
+
+
+def test_curves_are_taus_of_the_sample_and_their_mean(runs, results, table):
+    figure = curves(runs, results)
+    truth = table.mean(TARGET)
+    index = np.arange(0, N_ARCH, 100)
+    assert [method.label for method in figure.methods] == ["mngnas", "spos"]
+    assert (figure.n_arch, figure.n_samples) == ((len(index),), 1)
+    assert figure.parameters_tau == kendall_tau_b(table.parameters["digits"][index], truth[index])
+    for method, curve in zip(runs.methods, figure.methods, strict=False):
+        for scored, line in zip(method.seeds, curve.lines, strict=True):
+            raw = scored.run.scores.curve
+            assert line.tau == pytest.approx([kendall_tau_b(row, truth[index]) for row in raw.accuracy])
+            assert list(line.seconds) == list(raw.seconds)
+        assert curve.mean.tau == pytest.approx(np.mean([line.tau for line in curve.lines], axis=0))
+        assert list(curve.mean.seconds) == [0, 5.5, 11]
+    rows = list(figure.rows())
+    assert len(rows) == 2 * 3 * 3 + 1
+    assert rows[0] == ("mngnas", 0, 0.0, 0.0, 0.0, figure.methods[0].lines[0].tau[0])
+    assert rows[-1][-1] == figure.parameters_tau
+
+
+def test_curves_of_different_lengths_have_a_mean_as_far_as_all_go(table, tmp_path):
+    for seed, points in ((0, 4), (1, 2)):
+        write_run(tmp_path, table, seed=seed, index=SAMPLE, curve=made_up_curve(table, seed, points))
+    runs = read_runs(tmp_path, table, TARGET)
+    (method,) = curves(runs, evaluate_study(runs, 2)).methods
+    assert [len(line.tau) for line in (*method.lines, method.mean)] == [4, 2, 2]
+
+
+def test_study_without_curves_has_no_such_figure(table, tmp_path):
+    nothing = Curve(SAMPLE, *np.empty((3, 0)), *np.empty((2, 0, len(SAMPLE))))
+    write_run(tmp_path, table, index=SAMPLE, curve=nothing)
+    runs = read_runs(tmp_path, table, TARGET)
+    assert curves(runs, evaluate_study(runs, 2)) is None
+
+
+@pytest.mark.parametrize("predicted", [[3, 2, 2, 2, 1, 0], [1, 1, 1, 1, 1, 1], [5, 4, 3, 2, 1, 0], [0, 0, 1, 1, 2, 2]])
+def test_regret_at_k_is_the_mean_over_all_orders_of_ties(predicted):
+    predicted, true = np.array(predicted, dtype=float), np.array([0.3, 0.9, 0.5, 0.7, 0.5, 0.8])
+    orders = [list(o) for o in permutations(range(6)) if (np.diff(predicted[list(o)]) <= 0).all()]
+    by_hand = [np.mean([0.9 - true[order[:k]].max() for order in orders]) for k in range(1, 7)]
+    found = regret_at_k(predicted, true, range(1, 7))
+    assert found == pytest.approx(by_hand)
+    assert found[0] == pytest.approx(regret(predicted, true))
+
+
+def test_search_figure_is_precision_and_regret_beside_chance(runs, results):
+    figure = search(runs, results)
+    assert [group.score_set for group in figure.groups] == ["inherited", "retrained"]
+    everything, candidates = figure.groups
+    line, scored = everything.methods[0], runs.methods[0].seeds[1]
+    at = 30
+    assert line.k[[0, -1]].tolist() == [1, N_ARCH]
+    assert line.precision[1, at] == precision_at_top_k(scored.accuracy, scored.true, int(line.k[at]))
+    assert line.regret[1, 0] == pytest.approx(regret(scored.accuracy, scored.true))
+    assert (line.regret[:, -1] == 0).all()
+    chance, parameters = everything.baselines
+    assert (chance.label, parameters.label) == ("random choice", "parameter count")
+    descending = np.sort(scored.true)[::-1]
+    assert chance.precision[0] == pytest.approx([(scored.true >= descending[k - 1]).mean() for k in chance.k])
+    assert chance.regret[0, 0] == pytest.approx(scored.true.max() - scored.true.mean())
+    assert [line.n_arch for line in candidates.methods] == [40]
+    assert len(candidates.baselines[0].regret) == 2  # the seeds have different candidates
+    rows = list(figure.rows())
+    assert rows[0] == ("inherited", "mngnas", N_ARCH, 0, 1, line.precision[0, 0], line.regret[0, 0])
+    assert len(rows) == sum(one.precision.size for g in figure.groups for one in (*g.methods, *g.baselines))
+
+
+def test_tau_figure_lists_both_intervals(runs, results):
+    rows = list(taus(runs, results).rows())
+    tau = results.rows[0].metrics["kendall_tau_b"]
+    assert rows[:2] == [("mngnas", "seed", seed, tau.values[seed], "", "", N_ARCH) for seed in (0, 1)]
+    s, a = tau.spread, tau.architectures
+    assert rows[2] == ("mngnas", "mean, interval over seeds", "", s.mean, s.ci_low, s.ci_high, 2)
+    assert rows[3] == ("mngnas", "mean, interval over architectures", "", a.value, a.ci_low, a.ci_high, N_ARCH)
+    assert [row[0] for row in rows if row[1] == "reference"] == [r.label for r in results.references]
+
+
+def test_published_scores_of_a_real_table(shared, tmp_path):
+    real = compact.build({file.name: shared / "nb201" / file.name for file in compact.FILES})
+    for strategy, name in (("one-shot", "one_shot"), ("few-shot", "few_shot")):
+        published = read_predictions(shared / "scores" / f"few_shot_nas_{name}_supernet.json")
+        accuracy = published.score / 100
+        write_run(
+            tmp_path,
+            real,
+            strategy,
+            sets={"inherited": ScoreSet(published.arch_index, accuracy, -accuracy)},
+            curve=made_up_curve(made_up_table(), 0),
+            dataset="cifar10",
+        )
+    results = evaluate_study(read_runs(tmp_path, real, Measure("cifar10", "test")), resamples=5)
+    assert [(row.label, round(row.metrics["kendall_tau_b"].spread.mean, 3)) for row in results.rows] == [
+        ("few-shot", 0.551),
+        ("one-shot", 0.485),
+    ]
+    assert results.references[0].estimates["kendall_tau_b"].value == pytest.approx(0.577, abs=0.001)
