@@ -57,12 +57,25 @@ def _parser() -> argparse.ArgumentParser:
 
     command("list", _list, "show benchmarks, data sets, strategies, presets, metrics, and what is cached")
 
-    data = commands.add_parser("data", help="fetch tables and images", description="Fetch tables and images.")
+    data = commands.add_parser("data", help="fetch tables and images; build and verify digits201")
     actions = data.add_subparsers(metavar="action", required=True, parser_class=_Parser)
     fetch = actions.add_parser("fetch", help="fetch and check, so that later commands need no network")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="tables and data sets (default: nb201 cifar10)")
     _add_mirror(fetch)
     fetch.set_defaults(command=_data_fetch)
+    build = actions.add_parser("build", help="train the networks of digits201 that its table does not have yet")
+    build.add_argument("names", nargs="*", choices=("digits201",), default="digits201", metavar="table")
+    build.add_argument("--work", type=Path, default=Path(".local/digits201"), help="where finished trainings are kept")
+    build.add_argument("--classes", type=_positive, help="only the first so many of the 6,466 classes")
+    build.add_argument("--seeds", type=_positive, default=4, help="how many, counted from 0 (default: 4)")
+    build.add_argument("--table", type=Path, help="the file to write (default: the one in data/digits201)")
+    _add_device(build)
+    build.set_defaults(command=_data_build)
+    verify = actions.add_parser("verify", help="train some networks of digits201 again and compare with its table")
+    verify.add_argument("names", nargs="*", choices=("digits201",), default="digits201", metavar="table")
+    verify.add_argument("--archs", type=_positive, default=20, help="how many (default: 20)")
+    _add_device(verify)
+    verify.set_defaults(command=_data_verify)
 
     run = command("run", _run, "train supernets, score all architectures, write the report")
     _add_benchmark(run)
@@ -70,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", type=_positive, default=3, help="how many, counted from 0 (default: 3)")
     run.add_argument("--preset", default="cpu", help="a name that `list` shows, or a .toml file of your own")
     run.add_argument("--out", type=Path, help="the study's directory (default: runs/BENCHMARK-DATASET-PRESET)")
-    run.add_argument("--device", default="cpu", choices=("cpu", "cuda"), metavar="device", help="cpu or cuda")
+    _add_device(run)
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one a core; on a GPU one)")
 
     evaluate = command("evaluate", _evaluate, "compare predictions from a JSON or CSV file with the ground truth")
@@ -90,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_mirror(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mirror", help="a folder or an http(s) address to ask first for files that are fetched")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), metavar="device", help="cpu or cuda")
 
 
 def _add_archive(parser: argparse.ArgumentParser) -> None:
@@ -156,9 +173,40 @@ def _data_fetch(options: argparse.Namespace) -> None:
             print(f"{name}: {data.train.name}, {len(data.train):,} to train on, {len(data.valid):,} to validate on")
 
 
-def _run(options: argparse.Namespace) -> None:
+def _data_build(options: argparse.Namespace) -> None:
     import torch
 
+    from bench import digits201
+
+    _check_device(options.device)
+    torch.set_num_threads(1)
+    done = digits201.build(
+        options.work, seeds=range(options.seeds), limit=options.classes, progress=True, device=options.device
+    )
+    print(f"{done.done:,} of {done.wanted:,} trainings are finished")
+    path = options.table or digits201.PATH
+    print(digits201.summary(digits201.finalise(options.work, path)))
+    print(f"table: {path}")
+
+
+def _data_verify(options: argparse.Namespace) -> None:
+    import torch
+
+    from bench import digits201
+
+    _check_device(options.device)
+    torch.set_num_threads(1)
+    found = digits201.verify(options.archs, device=options.device, progress=True)
+    print(
+        f"{options.archs} architectures trained again ({found.n_training} trainings): test accuracy differs by "
+        f"{100 * found.difference:.2f} points (root mean square; mean {100 * found.bias:+.2f}); the table's own seeds "
+        f"spread by {100 * found.sd_seed:.2f}"
+    )
+    if not found.reproduces:
+        raise UserError("that is more than the spread of the table's seeds explains: the table is not reproduced")
+
+
+def _run(options: argparse.Namespace) -> None:
     from bench.protocol import load_preset
     from bench.study import Study, open_study, run_study
     from mngnas.datasets import load_images
@@ -168,8 +216,7 @@ def _run(options: argparse.Namespace) -> None:
     for name in strategies:
         make_strategy(name)
     preset = load_preset(options.preset)
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda: PyTorch finds no GPU here")
+    _check_device(options.device)
     table, dataset = _table(options), _dataset(options)
     images = load_images(dataset, options.mirror).train.name
     out = options.out or Path("runs") / f"{options.benchmark}-{dataset}-{preset.name}"
@@ -236,6 +283,13 @@ def _report(options: argparse.Namespace) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda: PyTorch finds no GPU here")
 
 
 def _dataset(options: argparse.Namespace) -> str:

@@ -154,6 +154,7 @@ def test_every_ablation_runs_and_differs_from_the_default(ablation):
         ({"perturbation": "on"}, "unknown mngnas.perturbation 'on'"),
         ({"coefficients": "mean"}, "unknown coefficients 'mean'"),
         ({"warmup": 1.0}, "warmup must be in 0..1"),
+        ({"pool": 9}, "mngnas.pool = 9 is outside 1..8"),
         ({"retraining_share": 0.9}, "are more than warmup leaves"),
     ],
 )

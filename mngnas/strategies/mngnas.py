@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mngnas.descent import MAX_TEACHERS
 from mngnas.distillation import (
     Combination,
     Guidance,
@@ -72,8 +73,10 @@ class MngnasConfig:
             if getattr(self, name) not in allowed:
                 raise unknown(f"mngnas.{name}", getattr(self, name), allowed)
         Combination(self.coefficients, self.per_stage, self.cap)
-        if not (0 <= self.warmup < 1 and self.pool >= 1 and self.candidates >= 1 and self.perturbed >= 1):
-            raise UserError("mngnas: warmup must be in 0..1, pool, candidates and perturbed at least 1")
+        if not 1 <= self.pool <= MAX_TEACHERS:
+            raise UserError(f"mngnas.pool = {self.pool} is outside 1..{MAX_TEACHERS}")
+        if not (0 <= self.warmup < 1 and self.candidates >= 1 and self.perturbed >= 1):
+            raise UserError("mngnas: warmup must be in 0..1, candidates and perturbed at least 1")
         if self.search_share + self.retraining_share + self.perturbation_share > 1 - self.warmup:
             raise UserError("mngnas: the shares of search, retraining and perturbation are more than warmup leaves")
 
