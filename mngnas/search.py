@@ -26,7 +26,7 @@ from mngnas.space import (
     to_str,
 )
 
-Scorer = Callable[[Sequence[Arch]], np.ndarray]  # scores [n], higher is better; gets a whole generation
+Scorer = Callable[[Sequence[Arch]], np.ndarray]  # scores [n], higher is better; called once a generation
 Constraint = Callable[[Arch], bool]
 Progress = Callable[[int, int], None]  # evaluations done, evaluations that there will be
 
@@ -37,9 +37,9 @@ class SearchConfig:
 
     budget: int = 1000  # evaluations, never exceeded
     population: int = 50  # evaluations of a generation
-    parents: int = 10  # the best so far, of all generations, from which children are made
+    parents: int = 20  # the best so far, of all generations, from which children are made
     crossover: float = 0.5  # share of children that mix two parents, each edge from either; others are mutants
-    mutation: float = 0.1  # probability that an edge of a mutant gets another operation
+    mutation: float = 0.2  # probability that an edge of a mutant gets another operation
     tries: int = 100  # to make a child that is new and feasible, before a random architecture takes its place
     live_graphs: bool = True  # search live graphs only (9,445); if False, dead edges count as a difference (15,625)
 
@@ -92,7 +92,7 @@ def at_most(costs: np.ndarray, limit: float) -> Constraint:
         raise UserError(f"costs have shape {costs.shape}, not ({N_ARCH},)")
     allowed = costs <= limit
     if not allowed.any():
-        raise UserError(f"cost limit {limit} excludes every architecture; the cheapest costs {np.nanmin(costs)}")
+        raise UserError(f"cost limit {limit} excludes every architecture; the cheapest costs {np.fmin.reduce(costs)}")
     return lambda arch: bool(allowed[to_index(arch)])
 
 
@@ -140,7 +140,7 @@ def _search(
     canonical = live_graph if config.live_graphs else tuple
     unseen = _Unseen(_feasible(constraint, config.live_graphs))
     total = min(config.budget, len(unseen))
-    generation = _take_seeds([canonical(from_key(to_key(seed))) for seed in seeds], unseen, config.budget)
+    generation = _take_seeds({canonical(from_key(to_key(seed))): seed for seed in seeds}, unseen, config.budget)
     archs: list[Arch] = []
     scores = np.empty(0)
     ends: list[int] = []
@@ -196,28 +196,30 @@ def _feasible(constraint: Constraint | None, live_graphs: bool) -> list[Arch]:
     return found
 
 
-def _take_seeds(seeds: list[Arch], unseen: _Unseen, budget: int) -> list[Arch]:
-    distinct = list(dict.fromkeys(seeds))
-    if len(distinct) > budget:
-        raise UserError(f"{len(distinct)} seed architectures are more than search.budget = {budget}")
-    for arch in distinct:
+def _take_seeds(seeds: dict[Arch, Arch], unseen: _Unseen, budget: int) -> list[Arch]:
+    """The first evaluations; `seeds` are those given, by what is evaluated in their place."""
+    if len(seeds) > budget:
+        raise UserError(f"{len(seeds)} seed architectures are more than search.budget = {budget}")
+    for arch, seed in seeds.items():
         if arch not in unseen:
-            raise UserError(f"seed architecture {to_str(arch)} is excluded by the constraint")
-    return [unseen.take(arch) for arch in distinct]
+            raise UserError(f"seed architecture {to_str(seed)} is excluded by the constraint")
+    return [unseen.take(arch) for arch in seeds]
 
 
 def _child(config: SearchConfig, rng: np.random.Generator, parents: list[Arch]) -> Arch:
-    one = np.array(parents[rng.integers(len(parents))])
-    if rng.random() < config.crossover:
-        other = parents[rng.integers(len(parents))]
-        return tuple(np.where(rng.random(len(EDGES)) < 0.5, one, other).tolist())
-    shift = rng.integers(1, len(OPERATIONS), len(EDGES))  # to another operation, each as likely
-    changed = rng.random(len(EDGES)) < config.mutation
-    return tuple(np.where(changed, (one + shift) % len(OPERATIONS), one).tolist())
+    """A mix of two parents or a mutant of one; it may be no new architecture."""
+    kind, first, second, *draws = rng.random(3 + len(EDGES)).tolist()  # one call: this runs up to `tries` times a child
+    one = parents[int(first * len(parents))]
+    if kind < config.crossover:
+        other = parents[int(second * len(parents))]
+        return tuple(a if draw < 0.5 else b for a, b, draw in zip(one, other, draws, strict=True))
+    shifts = rng.integers(1, len(OPERATIONS), len(EDGES)).tolist()  # to another operation, each as likely
+    mutated = zip(one, shifts, draws, strict=True)
+    return tuple((op + shift) % len(OPERATIONS) if draw < config.mutation else op for op, shift, draw in mutated)
 
 
 def _score(scorer: Scorer, archs: list[Arch]) -> np.ndarray:
-    scores = np.array(scorer(tuple(archs)), dtype=np.float64)
+    scores = np.asarray(scorer(tuple(archs)), dtype=np.float64)
     if scores.shape != (len(archs),):
         raise UserError(f"the scorer returned shape {scores.shape} for {len(archs)} architectures")
     return scores

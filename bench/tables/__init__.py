@@ -58,6 +58,18 @@ def _load_nasbench201(request: TableRequest) -> Table:
     return nasbench201.load(request.path, request.trust)
 
 
+def _load_digits201(request: TableRequest) -> Table:
+    from bench.tables import digits201
+
+    return digits201.load(request.path)
+
+
+def _digits201_is_cached(request: TableRequest) -> bool:
+    from bench.tables import digits201
+
+    return request.path is not None or digits201.PATH.exists()
+
+
 def _is_converted(name: str) -> Callable[[TableRequest], bool]:
     def is_cached(request: TableRequest) -> bool:
         from bench.tables import archive
@@ -90,6 +102,13 @@ TABLES: dict[str, TableSource] = {
             _OFFICIAL,
             _load_nasbench201,
             _is_converted("nasbench201"),
+        ),
+        TableSource(
+            "digits201",
+            "8x8 digits on one core, made by this project and part of it: accuracies and losses after 3 and 8 epochs",
+            ("digits",),
+            _load_digits201,
+            _digits201_is_cached,
         ),
     )
 }
