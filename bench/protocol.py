@@ -1,7 +1,7 @@
 """What a study holds fixed: the preset, a plain file that a user can copy and change, and the protocol's version."""
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class CurveConfig:
 class SearchImages:
     """By how many validation images a strategy searches while it trains; all else is as in scoring."""
 
-    images: int = 250
+    images: int = 250  # rounded up to whole scoring batches, but no more than scoring has
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,12 @@ def _checked(place: str, section: type, values: dict[str, Any]) -> dict[str, Any
         if not fits or (isinstance(value, int | float) and value < 0):
             raise UserError(f"{place}{key} = {value!r} must be a {types[key].__name__}, not negative")
     return values
+
+
+def search_config(preset: Preset) -> ScoringConfig:
+    """How architectures are scored in a search during training."""
+    batches = -(-preset.search.images // preset.scoring.batch_size)
+    return replace(preset.scoring, images=min(max(1, batches) * preset.scoring.batch_size, preset.scoring.images))
 
 
 def default_target(table: Table, dataset: str, split: str = "test", epochs: int | None = None) -> Measure:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.protocol import Preset, curve_sample, final_archs
+from bench.protocol import Preset, curve_sample, final_archs, search_config
 from bench.provenance import commit, device_name, versions
 from bench.records import (
     Curve,
@@ -226,6 +226,7 @@ def make_trainer(preset: Preset, data: ImageData, strategy: str, seed: int, devi
     """A supernet that has seen nothing yet, with its strategy and optimiser."""
     skeleton = Skeleton(classes=data.train.classes, in_channels=data.train.pixels.shape[1], **asdict(preset.supernet))
     supernet = Supernet(skeleton, seed).to(device)
+    search = search_config(preset)
     return Trainer(
         supernet,
         make_strategy(strategy, preset.mngnas),
@@ -233,10 +234,7 @@ def make_trainer(preset: Preset, data: ImageData, strategy: str, seed: int, devi
         data.train,
         preset.augmentation,
         seed,
-        Search(
-            Scorer(supernet, replace(preset.scoring, images=preset.search.images), data.valid, data.train),
-            preset.search.images / preset.training.batch_size / 3,
-        ),
+        Search(Scorer(supernet, search, data.valid, data.train), search.images / preset.training.batch_size / 3),
     )
 
 

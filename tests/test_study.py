@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.protocol import Preset, curve_sample, final_archs, load_preset, parse_preset, preset_names
+from bench.protocol import Preset, curve_sample, final_archs, load_preset, parse_preset, preset_names, search_config
 from bench.records import is_finished, load_run, load_runs, scores_digest
 from bench.study import Study, duration, load_study, open_study, run_directory, run_study
 from bench.worker import execute
@@ -261,6 +261,12 @@ def test_samples_are_the_same_in_every_run():
     assert [to_index(arch) for arch in final_archs(Preset("all"))] == list(range(15_625))
     assert len(set(curve_sample(preset))) == preset.curve.archs
     assert set(curve_sample(preset)) != set(final_archs(replace(preset, sample=preset.curve.archs)))
+
+
+@pytest.mark.parametrize(("asked", "images"), [(30, 40), (40, 40), (50, 60), (500, 100), (0, 20)])
+def test_a_search_uses_whole_scoring_batches(asked, images):
+    text = f"[scoring]\nimages = 100\nbatch_size = 20\n[search]\nimages = {asked}"
+    assert search_config(parse_preset("mine", text)).images == images
 
 
 def test_durations_for_people():
