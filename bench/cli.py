@@ -14,7 +14,7 @@ from bench.intervals import Estimate
 from bench.tables import TABLES, Measure, Table, TableRequest, load_table
 from mngnas.errors import UserError, unknown
 
-DEFAULT_RUN = "run --benchmark nb201 --dataset cifar10 --strategy spos,fairnas --seeds 3 --preset cpu"
+DEFAULT_RUN = "run --benchmark digits201 --dataset digits --strategy spos,fairnas,mngnas --seeds 3 --preset digits"
 _PROGRAM = "run_bench.py"
 
 
@@ -79,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command("run", _run, "train supernets, score all architectures, write the report")
     _add_benchmark(run)
-    run.add_argument("--strategy", default="spos,fairnas", help="one or more, separated by commas")
+    run.add_argument("--strategy", default="spos,fairnas,mngnas", help="one or more, separated by commas")
     run.add_argument("--seeds", type=_positive, default=3, help="how many, counted from 0 (default: 3)")
-    run.add_argument("--preset", default="cpu", help="a name that `list` shows, or a .toml file of your own")
+    run.add_argument("--preset", help="a name that `list` shows, or a .toml file (default: digits or cpu, by data set)")
     run.add_argument("--out", type=Path, help="the study's directory (default: runs/BENCHMARK-DATASET-PRESET)")
     _add_device(run)
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one a core; on a GPU one)")
@@ -215,9 +215,10 @@ def _run(options: argparse.Namespace) -> None:
     strategies = list(dict.fromkeys(options.strategy.split(",")))
     for name in strategies:
         make_strategy(name)
-    preset = load_preset(options.preset)
     _check_device(options.device)
-    table, dataset = _table(options), _dataset(options)
+    dataset = _dataset(options)
+    preset = load_preset(options.preset or ("digits" if dataset == "digits" else "cpu"))
+    table = _table(options)
     images = load_images(dataset, options.mirror).train.name
     out = options.out or Path("runs") / f"{options.benchmark}-{dataset}-{preset.name}"
     study = Study(options.benchmark, dataset, images, preset, table.checksum, options.device, options.mirror)
@@ -240,7 +241,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     predictions = read_predictions(options.scores, options.column)
     metrics = named(options.metrics.split(",")) if options.metrics else list(METRICS.values())
-    table, dataset = _table(options), _dataset(options)
+    dataset, table = _dataset(options), _table(options)  # a wrong name is told before anything is fetched
     target = _target(table, dataset, options.split, options.epochs)
     true, rng = table.mean(target), np.random.default_rng(0)
     found = evaluate(
@@ -293,6 +294,8 @@ def _check_device(device: str) -> None:
 
 
 def _dataset(options: argparse.Namespace) -> str:
+    if options.benchmark not in TABLES:
+        raise unknown("benchmark", options.benchmark, TABLES)
     known = TABLES[options.benchmark].datasets
     if options.dataset is None:
         return known[0]
@@ -302,10 +305,6 @@ def _dataset(options: argparse.Namespace) -> str:
 
 
 def _table(options: argparse.Namespace) -> Table:
-    if options.benchmark not in TABLES:
-        raise unknown("benchmark", options.benchmark, TABLES)
-    if "dataset" in options:
-        _dataset(options)  # a wrong name is told before anything is fetched
     return load_table(options.benchmark, mirror=options.mirror, path=options.archive, trust=options.trust_archive)
 
 

@@ -56,7 +56,7 @@ class MngnasConfig:
     cap: float = 0.6  # C, the largest coefficient
     guides: str = "both"  # or "supernet", "retraining": whose training the pool guides
     candidates: int = 4  # M, architectures that are retrained in a round; with 1 there is no retraining
-    search_share: float = 0.02  # for all rounds together
+    search_share: float = 0.04  # for all rounds together
     retraining_share: float = 0.04
     perturbation: str = "symmetric"  # "towards": only the neighbours move; "off"
     perturbation_share: float = 0.02
