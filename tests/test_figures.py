@@ -5,24 +5,17 @@ import numpy as np
 import pytest
 
 from bench.evaluation import disconnected, reference_rows
-from bench.figures import (
-    GENERATOR_SEED,
-    SHOWN,
-    curves,
-    evaluate_study,
-    panels,
-    read_runs,
-    regret_at_k,
-    search,
-    taus,
-)
+from bench.figures import curves, panels, regret_at_k, search, taus
+from bench.guidance import guidance
 from bench.intervals import bootstrap_mean, paired_difference, seed_spread
+from bench.methods import read_runs
 from bench.metrics import METRICS, kendall_tau_b, precision_at_top_k, regret
 from bench.predictions import read_predictions
 from bench.records import Curve, RunRecord, RunScores, ScoreSet, save_run, scores_digest
+from bench.results import GENERATOR_SEED, SHOWN, evaluate_study
 from bench.tables import Measure, Table, compact
 from mngnas.errors import UserError
-from mngnas.space import N_ARCH
+from mngnas.space import N_ARCH, from_index, parse
 
 TARGET = Measure("digits", "test", 5)
 TAU = METRICS["kendall_tau_b"]
@@ -68,6 +61,23 @@ def made_up_curve(table, seed, points=3):
     )
 
 
+def made_up_diagnostics(pool=3):
+    """Four rounds, after each of which the oldest teacher leaves a pool that is full; three stages."""
+    rng, rounds, log = np.random.default_rng(4), [], []
+    for number, spent in enumerate((0.3, 0.475, 0.65, 0.825)):
+        rounds.append({"spent": spent, "arch_index": 7 + 1000 * number, "loss": 1.5 - 0.1 * number})
+        teachers = list(range(max(0, number + 1 - pool), number + 1))
+        logits = np.cumsum(0.3 * rng.normal(size=(17, 3, len(teachers))), axis=0)
+        alpha = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+        entropy = -(alpha * np.log(alpha)).sum(axis=2).mean(axis=1)
+        log += [
+            {"spent": spent + 0.01 * (1 + i), "teachers": teachers, "alpha": alpha[i].tolist(), "at_cap": i / 17}
+            | {"entropy": float(entropy[i])}
+            for i in range(17)
+        ]
+    return {"guidance": log, "rounds": rounds}
+
+
 def write_run(study, table, strategy="spos", seed=0, sets=None, curve=None, index=EVERYTHING, noise=0.05, **changes):
     """One finished run of made-up scores."""
     sets = sets or {"inherited": scores(table, seed + 50, index, noise)}
@@ -99,11 +109,11 @@ def write_run(study, table, strategy="spos", seed=0, sets=None, curve=None, inde
     save_run(save_run_in, RunRecord(**fields | changes), found)
 
 
-def small_study(study, table, strategies=("spos", "fairnas"), seeds=(0, 1, 2)):
+def small_study(study, table, strategies=("spos", "fairnas"), seeds=(0, 1, 2), **changes):
     """Several methods on the same sample, which is quick."""
     for number, strategy in enumerate(strategies):
         for seed in seeds:
-            write_run(study, table, strategy, seed, index=SAMPLE, noise=0.05 + 0.02 * number)
+            write_run(study, table, strategy, seed, index=SAMPLE, noise=0.05 + 0.02 * number, **changes)
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +130,9 @@ def full_study(table, tmp_path_factory):
         inherited = scores(table, seed, EVERYTHING)
         candidates = np.argsort(-inherited.accuracy)[: 40 + seed]
         sets = {"inherited": inherited, "retrained": scores(table, seed + 9, candidates, 0.03)}
-        write_run(study, table, "mngnas", seed, sets=sets, passes=300.0 + seed)
+        write_run(
+            study, table, "mngnas", seed, sets=sets, passes=300.0 + seed, diagnostics=made_up_diagnostics(3 - seed)
+        )
     return study
 
 
@@ -139,10 +151,11 @@ def results(runs):
 
 def test_methods_keep_their_score_sets_apart_and_the_best_comes_first(results):
     assert [(row.label, row.score_set) for row in results.rows] == [
-        ("mngnas", "inherited"),
-        ("spos", "inherited"),
-        ("mngnas, retrained", "retrained"),
+        ("MNGNAS", "inherited"),
+        ("SPOS", "inherited"),
+        ("MNGNAS, retrained", "retrained"),
     ]
+    assert [row.strategy for row in results.rows] == ["mngnas", "spos", "mngnas"]
     assert [row.is_sample for row in results.rows] == [False, False, True]
     assert results.rows[2].metrics["kendall_tau_b"].n == (40, 41)
     assert results.rows[0].metrics["kendall_tau_b_top_1_percent"].n[0] >= 156
@@ -204,7 +217,7 @@ def test_reference_rows_and_parameter_count_of_each_row(runs, results, table):
 def test_differences_are_paired_by_seed(results):
     (one,) = results.differences  # retrained scores have no partner
     a, b = (results.rows[i].metrics["kendall_tau_b"].values for i in (0, 1))
-    assert (one.a, one.b, one.seeds) == ("mngnas", "spos", (0, 1))
+    assert (one.a, one.b, one.seeds) == ("MNGNAS", "SPOS", (0, 1))
     assert one.difference == paired_difference(a, b)
     assert one.difference.value > 0
 
@@ -323,9 +336,9 @@ def test_study_without_any_ground_truth_is_refused(tmp_path):
 def test_panels_show_the_first_seed_and_share_ranks_of_ties(runs, results):
     figure = panels(runs, results)
     assert [(p.label, p.seed, len(p.true)) for p in figure.panels] == [
-        ("mngnas", 0, N_ARCH),
-        ("spos", 0, N_ARCH),
-        ("mngnas, retrained", 0, 40),
+        ("MNGNAS", 0, N_ARCH),
+        ("SPOS", 0, N_ARCH),
+        ("MNGNAS, retrained", 0, 40),
     ]
     panel = figure.panels[0]
     best = panel.predicted == panel.predicted.max()
@@ -334,7 +347,7 @@ def test_panels_show_the_first_seed_and_share_ranks_of_ties(runs, results):
     assert panel.tau == results.rows[0].metrics["kendall_tau_b"].values[0]
     rows = list(figure.rows())
     assert len(rows) == 2 * N_ARCH + 40
-    assert rows[7] == ("mngnas", 0, 7, *(c[7] for c in (panel.predicted, panel.true)), *ranks_of(panel, 7))
+    assert rows[7] == ("MNGNAS", "mngnas", 0, 7, *(c[7] for c in (panel.predicted, panel.true)), *ranks_of(panel, 7))
 
 
 def ranks_of(panel, place):
@@ -349,7 +362,7 @@ def test_curves_are_taus_of_the_sample_and_their_mean(runs, results, table):
     figure = curves(runs, results)
     truth = table.mean(TARGET)
     index = np.arange(0, N_ARCH, 100)
-    assert [method.label for method in figure.methods] == ["mngnas", "spos"]
+    assert [method.label for method in figure.methods] == ["MNGNAS", "SPOS"]
     assert (figure.n_arch, figure.n_samples) == ((len(index),), 1)
     assert figure.parameters_tau == kendall_tau_b(table.parameters["digits"][index], truth[index])
     for method, curve in zip(runs.methods, figure.methods, strict=False):
@@ -361,7 +374,7 @@ def test_curves_are_taus_of_the_sample_and_their_mean(runs, results, table):
         assert list(curve.mean.seconds) == [0, 5.5, 11]
     rows = list(figure.rows())
     assert len(rows) == 2 * 3 * 3 + 1
-    assert rows[0] == ("mngnas", 0, 0.0, 0.0, 0.0, figure.methods[0].lines[0].tau[0])
+    assert rows[0] == ("MNGNAS", "mngnas", 0, 0.0, 0.0, 0.0, figure.methods[0].lines[0].tau[0])
     assert rows[-1][-1] == figure.parameters_tau
 
 
@@ -408,18 +421,59 @@ def test_search_figure_is_precision_and_regret_beside_chance(runs, results):
     assert [line.n_arch for line in candidates.methods] == [40]
     assert len(candidates.baselines[0].regret) == 2  # the seeds have different candidates
     rows = list(figure.rows())
-    assert rows[0] == ("inherited", "mngnas", N_ARCH, 0, 1, line.precision[0, 0], line.regret[0, 0])
+    assert rows[0] == ("inherited", "MNGNAS", "mngnas", N_ARCH, 0, 1, line.precision[0, 0], line.regret[0, 0])
     assert len(rows) == sum(one.precision.size for g in figure.groups for one in (*g.methods, *g.baselines))
 
 
 def test_tau_figure_lists_both_intervals(runs, results):
     rows = list(taus(runs, results).rows())
     tau = results.rows[0].metrics["kendall_tau_b"]
-    assert rows[:2] == [("mngnas", "seed", seed, tau.values[seed], "", "", N_ARCH) for seed in (0, 1)]
+    assert rows[:2] == [("MNGNAS", "mngnas", "seed", seed, tau.values[seed], "", "", N_ARCH) for seed in (0, 1)]
     s, a = tau.spread, tau.architectures
-    assert rows[2] == ("mngnas", "mean, interval over seeds", "", s.mean, s.ci_low, s.ci_high, 2)
-    assert rows[3] == ("mngnas", "mean, interval over architectures", "", a.value, a.ci_low, a.ci_high, N_ARCH)
-    assert [row[0] for row in rows if row[1] == "reference"] == [r.label for r in results.references]
+    assert rows[2] == ("MNGNAS", "mngnas", "mean, interval over seeds", "", s.mean, s.ci_low, s.ci_high, 2)
+    assert rows[3][2:] == ("mean, interval over architectures", "", a.value, a.ci_low, a.ci_high, N_ARCH)
+    assert [row[0] for row in rows if row[2] == "reference"] == [r.label for r in results.references]
+
+
+def test_guidance_is_what_the_first_seed_wrote_down(runs, results):
+    (method,) = guidance(runs, results).methods  # once, although its retrained scores are another method
+    assert (method.label, method.strategy, method.seed) == ("MNGNAS", "mngnas", 0)
+    assert method.rounds == (0.3, 0.475, 0.65, 0.825)
+    assert [(line.number, len(line.spent), line.alpha.shape) for line in method.teachers] == [
+        *((0, 51, (3, 51)), (1, 51, (3, 51)), (2, 34, (3, 34)), (3, 17, (3, 17))),
+    ]
+    entry = made_up_diagnostics()["guidance"][20]  # after the second round
+    assert [line.alpha[2, 20 - 17 * line.number] for line in method.teachers[:2]] == entry["alpha"][2]
+    rows = list(guidance(runs, results).rows())
+    assert len(rows) == (51 + 51 + 34 + 17) * 4
+    assert rows[0] == ("MNGNAS", "mngnas", 0, 0, 0.31, 1, 1.0)
+    at_once = [row[6] for row in rows if row[4:6] == (entry["spent"], "mean")]
+    assert (len(at_once), sum(at_once)) == (2, pytest.approx(1))
+
+
+def test_teachers_have_their_true_accuracy_and_what_follows_them(results, table):
+    log = made_up_diagnostics()["guidance"]
+    assert [row.round for row in results.teachers] == [0, 1, 2, 3]
+    for row in results.teachers:
+        assert (row.label, row.strategy, row.seed, row.arch_index) == ("MNGNAS", "mngnas", 0, 7 + 1000 * row.round)
+        assert parse(row.arch_str) == from_index(row.arch_index)
+        assert row.true_accuracy == table.mean(TARGET)[row.arch_index]
+        follow = log[17 * row.round : 17 * (row.round + 1)]
+        assert row.entropy == pytest.approx(np.mean([entry["entropy"] for entry in follow]))
+        assert row.at_cap == pytest.approx(8 / 17)
+
+
+def test_without_guidance_there_is_no_such_picture(table, tmp_path):
+    alone = made_up_diagnostics() | {"guidance": []}
+    write_run(tmp_path, table, "mngnas-plain", index=SAMPLE, diagnostics={"guidance": [], "rounds": []})
+    write_run(tmp_path, table, "mngnas-retraining", index=SAMPLE, diagnostics=alone)
+    write_run(tmp_path, table, "own", index=SAMPLE)
+    runs = read_runs(tmp_path, table, TARGET)
+    results = evaluate_study(runs, 2)
+    assert guidance(runs, results) is None
+    assert [(row.label, row.round) for row in results.teachers] == [("MNGNAS retraining", n) for n in range(4)]
+    assert all(math.isnan(row.at_cap) and math.isnan(row.entropy) for row in results.teachers)
+    assert {row.label for row in results.rows} == {"MNGNAS plain", "MNGNAS retraining", "own"}
 
 
 def test_published_scores_of_a_real_table(shared, tmp_path):

@@ -9,21 +9,33 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from test_figures import EVERYTHING, N_ARCH, SAMPLE, TARGET, made_up_table, scores, small_study, write_run
+from test_figures import (
+    EVERYTHING,
+    N_ARCH,
+    SAMPLE,
+    TARGET,
+    made_up_diagnostics,
+    made_up_table,
+    scores,
+    small_study,
+    write_run,
+)
 
-from bench.figures import curves, evaluate_study, panels, read_runs, search, taus
+from bench.figures import curves, panels, search, taus
+from bench.guidance import guidance
+from bench.methods import read_runs
+from bench.pictures import PICTURES, STYLE, to_svg
 from bench.plots import (
-    PICTURES,
-    STYLE,
-    _look,
+    look_of,
     plot_accuracies,
+    plot_alpha,
     plot_curves,
     plot_precision,
     plot_ranks,
     plot_regret,
     plot_taus,
-    to_svg,
 )
+from bench.results import evaluate_study
 
 MANY = tuple(f"a-method-with-name-{number}" for number in range(12))
 
@@ -44,7 +56,7 @@ def some(table, tmp_path_factory):
     study = tmp_path_factory.mktemp("some")
     for seed in (0, 1, 2):
         sets = {"inherited": scores(table, seed, SAMPLE), "retrained": scores(table, seed + 9, SAMPLE[:30])}
-        write_run(study, table, "mngnas", seed, sets=sets)
+        write_run(study, table, "mngnas", seed, sets=sets, diagnostics=made_up_diagnostics())
         write_run(study, table, "spos", seed, noise=0.1)
     return both(study, table)
 
@@ -52,7 +64,7 @@ def some(table, tmp_path_factory):
 @pytest.fixture(scope="session")
 def many(table, tmp_path_factory):
     study = tmp_path_factory.mktemp("many")
-    small_study(study, table, MANY, seeds=(0, 1))
+    small_study(study, table, MANY, seeds=(0, 1), diagnostics=made_up_diagnostics())
     return both(study, table)
 
 
@@ -97,7 +109,7 @@ def test_curves_show_the_mean_each_seed_and_the_parameter_count(progress, some, 
     figure = curves(*some)
     assert plot_curves(ax, figure, progress) is ax
     mean = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
-    assert set(mean) == {"mngnas", "spos", "parameter count"}
+    assert set(mean) == {"MNGNAS", "SPOS", "parameter count"}
     for method in figure.methods:
         assert np.array_equal(mean[method.label].get_ydata(), method.mean.tau)
         assert np.array_equal(mean[method.label].get_xdata(), getattr(method.mean, progress))
@@ -139,6 +151,19 @@ def test_taus_show_seeds_both_intervals_and_what_to_compare_with(some, ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == [r.label for r in figure.results.rows]
 
 
+@pytest.mark.parametrize("stage", [None, 0, 2])
+def test_alpha_has_a_line_a_teacher_and_one_a_round(stage, some, ax):
+    (method,) = guidance(*some).methods
+    assert plot_alpha(ax, method, stage) is ax
+    teachers, rounds = ax.lines[:4], ax.lines[4:]
+    for line, teacher in zip(teachers, method.teachers, strict=True):
+        assert line.get_label() == f"teacher {teacher.number}"
+        assert list(line.get_xdata()) == list(teacher.spent)
+        expected = teacher.alpha.mean(axis=0) if stage is None else teacher.alpha[stage]
+        assert list(line.get_ydata()) == list(expected)
+    assert [line.get_xdata()[0] for line in rounds] == list(method.rounds)
+
+
 def test_one_seed_has_no_bar_over_seeds(table, tmp_path, ax):
     small_study(tmp_path, table, ("spos",), seeds=(3,))
     plot_taus(ax, taus(*both(tmp_path, table)))
@@ -146,7 +171,7 @@ def test_one_seed_has_no_bar_over_seeds(table, tmp_path, ax):
 
 
 def test_methods_can_be_told_apart_without_colour():
-    looks = [_look(number) for number in range(12)]
+    looks = [look_of(number) for number in range(12)]
     assert len({(look["linestyle"], look["marker"]) for look in looks}) == 12
     assert len({look["color"] for look in looks}) == 7
 

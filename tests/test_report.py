@@ -7,15 +7,27 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from test_figures import N_ARCH, SAMPLE, TARGET, made_up_table, scores, small_study, write_run
+from test_figures import (
+    N_ARCH,
+    SAMPLE,
+    TARGET,
+    made_up_diagnostics,
+    made_up_table,
+    scores,
+    small_study,
+    write_run,
+)
 
+from bench.about import describe
 from bench.evaluation import reference_rows
-from bench.figures import GENERATOR_SEED, evaluate_study, read_runs
+from bench.methods import read_runs
 from bench.metrics import kendall_tau_b, regret
-from bench.plots import PICTURES
+from bench.pictures import PICTURES
 from bench.records import Curve
-from bench.report import describe, report
+from bench.report import report
+from bench.results import GENERATOR_SEED, evaluate_study
 from mngnas.errors import UserError
+from mngnas.space import from_index, to_str
 
 VOID = {"meta", "img", "br"}
 
@@ -57,7 +69,7 @@ def study(table, tmp_path_factory):
     small_study(folder, table, ("spos",))
     for seed in (0, 1, 2):
         sets = {"inherited": scores(table, seed, SAMPLE, 0.03), "retrained": scores(table, seed + 9, SAMPLE[:30])}
-        write_run(folder, table, "mngnas", seed, sets=sets, dirty=seed == 1)
+        write_run(folder, table, "mngnas", seed, sets=sets, dirty=seed == 1, diagnostics=made_up_diagnostics())
     return folder
 
 
@@ -113,7 +125,7 @@ def test_page_is_well_formed_and_needs_no_other_file(page, paths):
 
 def test_page_names_every_method_and_what_was_measured(page, paths):
     text = paths.html.read_text()
-    for name in ("mngnas", "spos", "mngnas, retrained"):
+    for name in ("MNGNAS", "SPOS", "MNGNAS, retrained"):
         assert page.cells.count(f"{name}\n") >= 3
     for fact in ("digits (8x8)", "mean digits test accuracy after 5 epochs", "300 of 15,625", "0123abc", "torch 2.0"):
         assert fact in text
@@ -125,7 +137,7 @@ def test_page_names_every_method_and_what_was_measured(page, paths):
 def test_markdown_has_the_same_tables_and_links_that_exist(page, paths):
     text = paths.markdown.read_text()
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    cells = [cell for line in lines for cell in line.strip("| ").split(" | ")]
+    cells = [re.sub(r"\\(.)", r"\1", cell) for line in lines for cell in line.strip("| ").split(" | ")]
     heads = page.tags.count("th")
     assert len(cells) == len(page.cells) + 2 * heads
     for cell in page.cells:
@@ -153,7 +165,8 @@ def test_csv_holds_the_numbers_of_the_figures(study, table, paths):
 def test_results_hold_what_the_metrics_give(study, table, paths):
     results = json.loads(paths.results.read_text())
     truth = table.mean(TARGET)
-    assert [row["label"] for row in results["rows"]] == ["mngnas", "spos", "mngnas, retrained"]
+    assert [row["label"] for row in results["rows"]] == ["MNGNAS", "SPOS", "MNGNAS, retrained"]
+    assert [row["strategy"] for row in results["rows"]] == ["mngnas", "spos", "mngnas"]
     runs = read_runs(study, table, TARGET)
     for row, method in zip(results["rows"], runs.methods, strict=True):
         direct = [run.run.scores.sets[row["score_set"]] for run in method.seeds]
@@ -175,6 +188,23 @@ def test_results_hold_what_the_metrics_give(study, table, paths):
     (difference,) = results["differences"]
     a, b = (np.array(row["metrics"]["kendall_tau_b"]["values"]) for row in results["rows"][:2])
     assert difference["difference"]["value"] == pytest.approx((a - b).mean())
+
+
+def test_teachers_are_shown_with_what_the_search_did_not_see(page, paths, table):
+    assert "true accuracy, % (not seen by the search)" in paths.html.read_text()
+    teachers = json.loads(paths.results.read_text())["teachers"]
+    assert [one["arch_index"] for one in teachers] == [7, 1007, 2007, 3007]
+    at = page.cells.index(f"{to_str(from_index(1007))}\n")
+    accuracy = f"{100 * table.mean(TARGET)[1007]:.2f}\n"
+    assert page.cells[at - 3 : at + 4] == [
+        *("MNGNAS\nseed 0\n", "1\n", "47.5\n", f"{to_str(from_index(1007))}\n", "1.400\n", accuracy, "47.1\n"),
+    ]
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_no_teachers_no_table(table, tmp_path):
+    small_study(tmp_path, table, ("spos",), seeds=(0,))
+    assert "Teachers" not in small_report(tmp_path, table).html.read_text()
 
 
 def test_printed_numbers_are_those_of_the_results(page, paths):
@@ -204,7 +234,7 @@ def test_summary_has_a_line_for_every_row(paths):
     head, *lines = paths.summary.splitlines()
     assert "mean digits test accuracy after 5 epochs (digits (8x8))" in head
     assert [re.split(r"  +", line)[1] for line in lines] == [
-        *("mngnas", "spos", "mngnas, retrained", "parameter count", "FLOPs", "one seed against the others"),
+        *("MNGNAS", "SPOS", "MNGNAS, retrained", "parameter count", "FLOPs", "one seed against the others"),
     ]
     assert all("archs" in line for line in lines)
 
@@ -274,7 +304,7 @@ def test_several_presets_and_devices_are_told_apart(table, tmp_path):
     assert about.commands[1].endswith(f"--preset tiny --out {tmp_path.name}")
     assert any("2 devices" in warning for warning in about.warnings)
     page = Page(small_report(tmp_path, table).html.read_text())
-    assert {"spos (large)\n", "spos (tiny)\n"} <= set(page.cells)
+    assert {"SPOS (large)\n", "SPOS (tiny)\n"} <= set(page.cells)
 
 
 @pytest.mark.usefixtures("one_picture")

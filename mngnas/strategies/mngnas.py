@@ -210,6 +210,7 @@ class Mngnas(Strategy):
         self.teachers_made += 1
         entry["pool"] = [[teacher.number, to_index(teacher.arch), teacher.loss] for teacher in self.pool]
         self.history.append(entry)
+        self._logged_at = context.spent + passes / context.budget  # the next stretch begins after the round
         return passes
 
     def _search(self, context: StepContext, entry: dict[str, Any]) -> tuple[list[Arch], float]:

@@ -1,0 +1,154 @@
+"""A page as a list of blocks, written as HTML that needs no other file, or as Markdown with the pictures beside it."""
+
+import base64
+import html
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading below the title."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text."""
+
+    text: str
+    is_warning: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values."""
+
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to copy."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Cells of text; lines of a cell after the first are small print."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture with its caption."""
+
+    title: str
+    name: str
+    svg: bytes
+    caption: str
+    data: str  # name of the CSV
+
+
+Block = Heading | Paragraph | Facts | Code | TextTable | Drawing
+
+
+CSS = """
+:root { color-scheme: light; }
+body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff;
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
+p, figcaption { max-width: 46rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; font-size: .92rem; }
+dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
+.warning { border-left: 4px solid #D55E00; padding: .1rem .8rem; background: #FFF4EC; margin: .4rem 0; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .9rem .4rem 0; border-bottom: 1px solid #ddd; }
+th { font-weight: 600; border-bottom: 2px solid #888; vertical-align: bottom; }
+td small { display: block; color: #555; white-space: nowrap; }
+p { font-size: .95rem; } figure { margin: 1.5rem 0 2.5rem; } figure img { max-width: 100%; height: auto; }
+figcaption { font-size: .9rem; color: #333; } pre { background: #f5f5f5; padding: .7rem; white-space: pre-wrap; }
+@media print { body { max-width: none; margin: 0; font-size: 10pt; } figure, tr { break-inside: avoid; }
+  .wide { overflow: visible; } }
+"""
+
+
+def to_html(title: str, blocks: Iterable[Block]) -> str:
+    """One page that needs no other file."""
+    body = "\n".join(map(_html_block, blocks))
+    name = html.escape(title)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{name}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{CSS}</style>\n</head>\n'
+        f"<body>\n<h1>{name}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _html_block(block: Block) -> str:
+    match block:
+        case Heading(text):
+            return f"<h2>{html.escape(text)}</h2>"
+        case Paragraph(text, is_warning):
+            return f"{'<p class=warning>' if is_warning else '<p>'}{html.escape(text)}</p>"
+        case Facts(rows):
+            pairs = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
+            return f"<dl>{''.join(pairs)}</dl>"
+        case Code(lines):
+            return f"<pre><code>{html.escape(chr(10).join(lines))}</code></pre>"
+        case TextTable(head, rows):
+            top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+            body = "\n".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)
+            return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+        case Drawing(title, name, svg, caption, data):
+            source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+            image = f'<img src="{source}" alt="{html.escape(title)}" width="{_pixels(svg)}">'
+            link = f'Numbers: <a href="figures/{data}.csv">figures/{data}.csv</a>'
+            text = f"<strong>{html.escape(title)}.</strong> {html.escape(caption)} {link}"
+            return f'<figure id="{name}">{image}<figcaption>{text}</figcaption></figure>'
+
+
+def _html_cell(text: str) -> str:
+    first, *rest = map(html.escape, text.split("\n"))
+    return f"<td>{first}{''.join(f'<small>{line}</small>' for line in rest)}</td>"
+
+
+def _pixels(svg: bytes) -> int:
+    """The width on the screen: a third more than in print."""
+    width = re.search(rb'<svg[^>]* width="([\d.]+)pt"', svg)
+    assert width, "matplotlib writes the width in points"
+    return round(float(width[1]) * 96 / 72 * 4 / 3)
+
+
+def to_markdown(title: str, blocks: Iterable[Block]) -> str:
+    """The same with the pictures beside it."""
+    return f"# {title}\n\n" + "\n\n".join(map(_markdown_block, blocks)) + "\n"
+
+
+def _markdown_block(block: Block) -> str:
+    match block:
+        case Heading(text):
+            return f"## {text}"
+        case Paragraph(text, is_warning):
+            return f"> **Note.** {_markdown_text(text)}" if is_warning else _markdown_text(text)
+        case Facts(rows):
+            return "\n".join(f"- **{name}**: {_markdown_text(value)}" for name, value in rows)
+        case Code(lines):
+            return "\n".join(["```sh", *lines, "```"])
+        case TextTable(head, rows):
+            cells = [head, ("---",) * len(head), *(map(_markdown_text, row) for row in rows)]
+            return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+        case Drawing(title, name, _, caption, data):
+            text = f"{_markdown_text(caption)} Numbers: [figures/{data}.csv](figures/{data}.csv)"
+            return f"### {title}\n\n![{title}](figures/{name}.svg)\n\n{text}"
+
+
+def _markdown_text(text: str) -> str:
+    for special in "\\`*_<|[]~":
+        text = text.replace(special, f"\\{special}")
+    return text.replace("\n", "<br>")

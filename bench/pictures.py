@@ -1,0 +1,289 @@
+"""Whole pictures from the numbers of `bench.figures` and `bench.guidance`, with their captions.
+
+No pyplot and no global state: a `Figure` is made, drawn and saved inside one style. The same numbers give the same
+bytes. A new picture is one `draw_*` function, its caption, and one line in `PICTURES`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.figures import (
+    CurvesFigure,
+    FigureNumbers,
+    Panel,
+    PanelsFigure,
+    SearchFigure,
+    SearchGroup,
+    TauFigure,
+    curves,
+    panels,
+    search,
+    taus,
+)
+from bench.guidance import GuidanceFigure, guidance
+from bench.methods import StudyRuns
+from bench.plots import (
+    plot_accuracies,
+    plot_alpha,
+    plot_curves,
+    plot_precision,
+    plot_ranks,
+    plot_regret,
+    plot_taus,
+)
+from bench.results import Results
+from bench.text import count, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
+    from matplotlib.legend import Legend
+
+WIDTH = 7.2  # inches: the text width of a page, so that fonts print as set here
+STYLE = {
+    "svg.hashsalt": "bench.plots",
+    "svg.fonttype": "path",
+    "font.size": 8.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4,
+    "savefig.dpi": 220,  # of what is rasterised inside an SVG
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report: where its numbers come from, how it is drawn and how it is read."""
+
+    name: str  # of its file
+    data: str  # of the CSV; pictures of the same numbers share it
+    title: str
+    numbers: Callable[[StudyRuns, Results], FigureNumbers | None]  # None where a study has nothing to show
+    draw: Callable[[Any], "Figure"]  # of what `numbers` gives
+    caption: Callable[[Any], str]
+
+
+def to_svg(picture: Picture, numbers: FigureNumbers) -> bytes:
+    """The picture as SVG, without a date."""
+    from matplotlib import style
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    with style.context(["default", STYLE]):
+        figure = picture.draw(numbers)
+        out = BytesIO()
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def _grid(panels: int, columns: int, size: tuple[float, float]) -> "tuple[Figure, list[Axes]]":
+    """As many axes as panels, in rows of `columns`; `size` is that of one in inches."""
+    from matplotlib.figure import Figure
+
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, 1 + place) for place in range(panels)]
+
+
+def _legend(figure: "FigureBase", *axes: "Axes") -> "Legend":
+    """One entry a label, below everything."""
+    handles = {label: one for ax in axes for one, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    widest = max(map(len, handles), default=1)
+    columns = max(1, min(5, len(handles), 105 // (widest + 6)))
+    return figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
+
+
+def _clouds(numbers: PanelsFigure, plot: Callable[["Axes", Panel], "Axes"], x: str, y: str) -> "Figure":
+    from matplotlib.collections import PolyCollection
+
+    columns = min(3, len(numbers.panels))
+    figure, axes = _grid(len(numbers.panels), columns, (2.3, 2.25) if columns == 3 else (3.0, 3.0))
+    for ax, panel in zip(axes, numbers.panels, strict=True):
+        plot(ax, panel)
+        name = fill(f"{panel.label}, seed\u00a0{panel.seed}", 24)
+        ax.set_title(f"{name}\ntau-b {number(panel.tau)}, n = {len(panel.true):,}")
+    figure.supxlabel(x, fontsize=STYLE["font.size"])
+    figure.supylabel(y, fontsize=STYLE["font.size"])
+    dense = [one for ax in axes for one in ax.collections if isinstance(one, PolyCollection)]
+    if dense:  # one scale of colours for all panels; a few crowded cells must not decide it
+        counts = np.concatenate([np.asarray(one.get_array()) for one in dense])
+        for one in dense:
+            one.set_clim(1, max(2.0, np.quantile(counts, 0.98)))
+        rows = -(-len(axes) // columns)
+        bar = figure.colorbar(dense[0], ax=axes, shrink=0.85 / rows, anchor=(0, 1), aspect=22, extend="max")
+        bar.set_label("architectures in a cell")
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    return figure
+
+
+def draw_accuracies(numbers: PanelsFigure) -> "Figure":
+    """A panel a method."""
+    return _clouds(numbers, plot_accuracies, "one-shot accuracy in % (predicted)", f"{numbers.target}, %")
+
+
+def draw_ranks(numbers: PanelsFigure) -> "Figure":
+    """A panel a method."""
+    return _clouds(numbers, plot_ranks, "predicted rank (1 = best)", "true rank (1 = best)")
+
+
+def draw_curves(numbers: CurvesFigure) -> "Figure":
+    """The same curves against three measures of effort."""
+    figure, axes = _grid(3, 3, (WIDTH / 3, 2.9))
+    labels = {"passes": "forward-backward passes", "images": "training images", "seconds": "seconds of training"}
+    for ax, (progress, label) in zip(axes, labels.items(), strict=True):
+        plot_curves(ax, numbers, progress)
+        ax.set_xlabel(label)
+        ax.sharey(axes[0])
+        ax.tick_params(labelleft=ax is axes[0])
+    axes[0].set_ylabel("Kendall tau-b")
+    _legend(figure, axes[0])
+    return figure
+
+
+def draw_search(numbers: SearchFigure) -> "Figure":
+    """A row a score set: precision and regret."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 3.5 * len(numbers.groups)), layout="constrained")
+    for place, group in enumerate(numbers.groups):
+        part = figure.add_subfigure(figure.add_gridspec(len(numbers.groups), 1)[place])
+        left, right = part.subplots(1, 2)
+        plot_regret(right, group)
+        _legend(part, plot_precision(left, group))
+        part.suptitle(f"{group.score_set} scores, n = {_sizes(group)}", fontsize=STYLE["font.size"])
+    return figure
+
+
+def draw_taus(numbers: TauFigure) -> "Figure":
+    """A row a method."""
+    from matplotlib.lines import Line2D
+
+    figure, axes = _grid(1, 1, (WIDTH, 1.3 + 0.42 * len(numbers.results.rows)))
+    for handle in _legend(figure, plot_taus(axes[0], numbers)).legend_handles:
+        if isinstance(handle, Line2D):
+            handle.set_color("black")  # it stands for all rows
+    return figure
+
+
+def draw_guidance(numbers: GuidanceFigure) -> "Figure":
+    """A row a method: the mean over stages, then each stage."""
+    stages = max(len(line.alpha) for method in numbers.methods for line in method.teachers)
+    columns = 1 + stages
+    figure, axes = _grid(columns * len(numbers.methods), columns, (WIDTH / columns, 1.7))
+    for place, method in enumerate(numbers.methods):
+        row = axes[place * columns : (place + 1) * columns]
+        for ax, stage in zip(row, (None, *range(stages)), strict=True):
+            plot_alpha(ax, method, stage)
+            ax.set_title("mean over stages" if stage is None else f"stage {stage + 1}")
+            ax.tick_params(labelleft=stage is None)
+        row[0].set_ylabel(fill(f"{method.label}, seed\u00a0{method.seed}", 20))
+    for ax in axes[-columns:]:
+        ax.set_xlabel("budget spent, %")
+    _legend(figure, *axes[::columns])
+    return figure
+
+
+# ------------------------------------------------------------------------------------------------------------ captions
+
+
+def _whose(numbers: PanelsFigure) -> str:
+    n = count([len(panel.true) for panel in numbers.panels])
+    return f"One panel a method: its first seed, not a mean over seeds; n = {n} architectures a panel."
+
+
+def caption_accuracies(numbers: PanelsFigure) -> str:
+    """How to read `draw_accuracies`."""
+    return (
+        f"{_whose(numbers)} Right is what the method believes to be good, up is what is good ({numbers.target}, mean "
+        "over the table's seeds), spaced by the logarithm of the error so that the many good architectures are not "
+        "squeezed into one line. A good method shows a rising band that is narrow at its upper right end. Dark cells "
+        "hold many architectures (logarithmic scale). The panels have their own horizontal scales."
+    )
+
+
+def caption_ranks(numbers: PanelsFigure) -> str:
+    """How to read `draw_ranks`."""
+    return (
+        f"{_whose(numbers)} The best architectures are at the upper right; a perfect ranking lies on the dashed line. "
+        "Architectures with the same score share their mean rank and stand above each other. Dark cells hold many."
+    )
+
+
+def caption_curves(numbers: CurvesFigure) -> str:
+    """How to read `draw_curves`."""
+    n = " or ".join(f"{size:,}" for size in numbers.n_arch)
+    sample = "the same sample" if numbers.n_samples == 1 else f"one of {numbers.n_samples} samples"
+    seeds = ", ".join(f"{method.label} {len(method.seeds)}" for method in numbers.methods)
+    return (
+        f"Tau-b on {sample} of n = {n} architectures that is scored while the supernet trains, so it differs a little "
+        f"from the tables. Thick: mean over seeds; thin: each seed (seeds: {seeds}). Dashed: the parameter count's "
+        f"tau-b on the sample, {number(numbers.parameters_tau)}. Passes are forward-backward passes of one batch, "
+        "forwards counted as a third; seconds compare only runs on the same device."
+    )
+
+
+def caption_search(numbers: SearchFigure) -> str:
+    """How to read `draw_search`."""
+    return (
+        "Left: the share of the K best-scored architectures that is among the K truly best (higher is better). Right: "
+        "how far the best of these K, once trained, stays below the best of all (lower is better; linear below 0.1). "
+        "Lines: mean over seeds; bands: from the lowest to the highest seed. Equal scores are taken in random order, "
+        "as an expected value. " + " ".join(map(_group_size, numbers.groups))
+    )
+
+
+def _sizes(group: SearchGroup) -> str:
+    return count([line.n_arch for line in group.methods])
+
+
+def _group_size(group: SearchGroup) -> str:
+    seeds = ", ".join(f"{line.label} {len(line.seeds)}" for line in group.methods)
+    return f"{group.score_set.capitalize()} scores: n = {_sizes(group)} architectures; seeds: {seeds}."
+
+
+def caption_taus(numbers: TauFigure) -> str:
+    """How to read `draw_taus`."""
+    reference = numbers.results.references[-1].estimates["kendall_tau_b"]
+    return (
+        "Small dots: one seed each. Large marker and thick bar: their mean and its 95 % interval over seeds (none for "
+        "one seed). Thin bar below: 95 % interval of the same mean over architectures. Dashed: the parameter count on "
+        "the same architectures; a method left of it tells less than counting does. Dotted: one seed of the "
+        f"table against the mean of its others (n = {reference.n:,}). Filled markers are inherited weights, open ones "
+        "retrained samples."
+    )
+
+
+def caption_guidance(_numbers: GuidanceFigure) -> str:
+    """How to read `draw_guidance`."""
+    return (
+        "A row a method: its first seed, not a mean over seeds. Lines: the coefficient alpha of each teacher in the "
+        "pool, means over stretches of about 1 % of the budget; those of one moment add up to 1. Left the mean over "
+        "the stages, then each stage. Dotted: rounds of search, each of which makes the teacher of the next number; a "
+        "line that ends is a teacher that left the pool. A teacher alone has 1."
+    )
+
+
+PICTURES = (
+    Picture("tau", "tau", "Rank correlation of every method", taus, draw_taus, caption_taus),
+    Picture("accuracy", "architectures", "Predicted and true accuracy", panels, draw_accuracies, caption_accuracies),
+    Picture("ranks", "architectures", "Predicted and true rank", panels, draw_ranks, caption_ranks),
+    Picture("curves", "curves", "Rank correlation during training", curves, draw_curves, caption_curves),
+    Picture("search", "search", "What training the best-scored would find", search, draw_search, caption_search),
+    Picture("guidance", "guidance", "How much each teacher counts", guidance, draw_guidance, caption_guidance),
+)

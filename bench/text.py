@@ -1,0 +1,55 @@
+"""Numbers as the report prints them; lines after the first are small print."""
+
+import math
+from collections.abc import Collection
+
+from bench.intervals import Estimate
+from bench.results import OverSeeds
+
+NOT_KNOWN = "n/a"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """With a true minus sign; an undefined number is n/a."""
+    return f"{value:,.{digits}f}".replace("-", "−") if math.isfinite(value) else NOT_KNOWN
+
+
+def percent(value: float) -> str:
+    """A fraction in percent, without the sign."""
+    return number(100 * value, 2)
+
+
+def count(n: Collection[int]) -> str:
+    """How many, or from how many to how many."""
+    return f"{min(n):,}" if min(n) == max(n) else f"{min(n):,} to {max(n):,}"
+
+
+def interval(low: float, high: float, digits: int = 3) -> str:
+    """Both ends."""
+    return f"{number(low, digits)} to {number(high, digits)}" if math.isfinite(low + high) else NOT_KNOWN
+
+
+def over_seeds(one: OverSeeds, *, digits: int = 3, scale: float = 1, show_n: bool = False) -> str:
+    """The mean, then a line for each interval and, where a metric looks at some architectures only, their number."""
+    spread, archs = one.spread, one.architectures
+    lines = [number(scale * spread.mean, digits)]
+    if spread.n < len(one.values):
+        lines.append(f"defined for {spread.n} of {len(one.values)} seeds")
+    if spread.n:
+        seeds = f"{NOT_KNOWN} (1 seed)" if spread.n == 1 else ""
+        lines.append(f"seeds {seeds or interval(scale * spread.ci_low, scale * spread.ci_high, digits)}")
+    if spread.n and archs is not None:
+        lines.append(f"archs {interval(scale * archs.ci_low, scale * archs.ci_high, digits)}")
+    return "\n".join([*lines, f"n = {count(one.n)}"] if show_n else lines)
+
+
+def estimate(one: Estimate) -> str:
+    """The value and the interval over architectures."""
+    return f"{number(one.value)}\narchs {interval(one.ci_low, one.ci_high)}"
+
+
+def mean_and_range(one: OverSeeds, digits: int) -> str:
+    """The mean over seeds and, where they differ, the lowest and the highest."""
+    low, high = min(one.values), max(one.values)
+    mean = number(one.spread.mean, digits)
+    return mean if low == high else f"{mean}\n{number(low, digits)} to {number(high, digits)}"
