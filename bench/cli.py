@@ -180,11 +180,13 @@ def _data_build(options: argparse.Namespace) -> None:
 
     _check_device(options.device)
     torch.set_num_threads(1)
+    path = options.table or digits201.PATH
+    if path.exists():
+        digits201.unpack(digits201.load(path), options.work)
     done = digits201.build(
         options.work, seeds=range(options.seeds), limit=options.classes, progress=True, device=options.device
     )
     print(f"{done.done:,} of {done.wanted:,} trainings are finished")
-    path = options.table or digits201.PATH
     print(digits201.summary(digits201.finalise(options.work, path)))
     print(f"table: {path}")
 

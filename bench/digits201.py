@@ -242,10 +242,42 @@ def assemble(directory: Path, protocol: Protocol = PROTOCOL) -> Table:
         parameters={DATASET: parameters},
         flops={DATASET: flops},
         seeds=dict.fromkeys(places, seeds),
-        sources=(Source(NAME, "", "", "MIT", f"protocol {protocol.checksum}, torch {made_with}"),),
+        sources=(Source(NAME, "", "", "MIT", f"{_note(protocol)}{made_with}"),),
     )
     check_range(table, Expected())
     return table
+
+
+def unpack(table: Table, directory: Path, protocol: Protocol = PROTOCOL) -> None:
+    """Put what a table holds into `directory` as chunks, where they are missing, so that a build goes on from it."""
+    made_with = table.sources[0].note
+    if not made_with.startswith(_note(protocol)):
+        raise UserError(f"the table was made with another protocol ({made_with}): give another --table and --work")
+    directory.mkdir(parents=True, exist_ok=True)
+    for column, seed in enumerate(table.seeds[Measure(DATASET, SPLITS[0], protocol.epochs[0])]):
+        for number, archs in _chunks(None, protocol):
+            path = _Chunk(seed, number, archs).path(directory)
+            arrays = {
+                kind: np.stack(
+                    [
+                        [table.values(Measure(DATASET, split, epochs, kind))[archs, column] for split in SPLITS]
+                        for epochs in protocol.epochs
+                    ]
+                )
+                for kind in ("accuracy", "loss")
+            }
+            if path.exists() or not np.isfinite(arrays["accuracy"]).all():
+                continue
+            about = {
+                "archs": archs.astype(np.int32),
+                "seconds": np.array(float(table.train_seconds[DATASET][archs[0], column])),
+                "torch": np.array(made_with.removeprefix(_note(protocol))),
+            }
+            _write(path, arrays | about, protocol)
+
+
+def _note(protocol: Protocol) -> str:
+    return f"protocol {protocol.checksum}, torch "
 
 
 def finalise(directory: Path, path: Path = PATH) -> Table:

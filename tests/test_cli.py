@@ -106,9 +106,9 @@ def test_published_scores_against_the_real_table(shared, capsys, stem, tau, rho)
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     text = capsys.readouterr().out
-    for name in ("nb201", "nats", "nasbench201", "cifar10", "cifar100", "imagenet16-120", "digits"):
+    for name in ("nb201", "nats", "nasbench201", "digits201", "cifar10", "cifar100", "imagenet16-120", "digits"):
         assert name in text
-    for name in ("spos", "fairnas", "cpu", "gpu", "paper", "kendall_tau_b", "regret"):
+    for name in ("spos", "fairnas", "mngnas", "mngnas-uniform", "digits", "cpu", "gpu", "paper", "kendall_tau_b", "regret"):
         assert f"  {name} " in text
     assert "nats         [cached]" in text
     assert "nb201        [not cached]" in text
@@ -136,6 +136,8 @@ def test_list_names_everything(capsys):
         ("run --benchmark nats --out OUT", "cannot get cifar-10-python.tar.gz"),
         ("report NOWHERE", "is not a study: it has no study.json"),
         ("data fetch cifar11", "unknown table or data set 'cifar11'; did you mean 'cifar10'?"),
+        ("data build digits20", "unknown table 'digits20'; did you mean 'digits201'?"),
+        ("data verify --archs 0", "'0' is not a positive whole number"),
         ("data fech", "unknown action 'fech'; did you mean 'fetch'?"),
         ("run --no-such-option", "unrecognized arguments: --no-such-option"),
     ],
