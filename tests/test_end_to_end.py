@@ -1,0 +1,70 @@
+"""The program as a user runs it: one command from nothing to a report, killed on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.records import is_finished, load_runs
+from tests.test_study import TINY
+
+ROOT = Path(__file__).resolve().parent.parent
+STRATEGIES = ("spos", "fairnas", "mngnas")
+
+
+@pytest.fixture
+def command(tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY + "[search]\nimages = 20\n")
+    options = ["--benchmark", "digits201", "--preset", str(tmp_path / "tiny.toml"), "--seeds", "2", "--jobs", "2"]
+    return [sys.executable, "run_bench.py", "run", "--strategy", ",".join(STRATEGIES), *options, "--out"]
+
+
+def run(command, directory, tmp_path):
+    environment = os.environ | {"MNGNAS_BENCH_OFFLINE": "1", "MNGNAS_BENCH_CACHE": str(tmp_path / "cache")}
+    environment |= {"MNGNAS_BENCH_CHECKPOINT_SECONDS": "0"}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*command, str(directory)], cwd=ROOT, env=environment, **output)
+
+
+def test_one_command_from_nothing_to_a_report_though_killed_on_the_way(command, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = run(command, whole, tmp_path)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+
+    process = run(command, killed, tmp_path)
+    while not list(killed.glob("*/checkpoint.pt")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    process.stderr.close()
+    assert not all(is_finished(killed / f"{name}-seed{seed}") for name in STRATEGIES for seed in (0, 1))
+    again = run(command, killed, tmp_path)  # at once: a worker of the killed one may still be at work
+    _, err = again.communicate(timeout=240)
+    assert again.returncode == 0, err
+
+    digests = [{r.directory.name: r.record.scores_sha256 for r in load_runs(study)} for study in (whole, killed)]
+    assert digests[0] == digests[1]
+    assert set(digests[0]) == {f"{name}-seed{seed}" for name in STRATEGIES for seed in (0, 1)}
+
+    lines = out.strip().splitlines()
+    assert lines[-1] == f"report: {whole / 'report' / 'index.html'}"
+    for name in STRATEGIES:
+        assert any(name in line.lower() for line in lines)
+    page = (whole / "report" / "index.html").read_text()
+    for expected in ("digits201", "parameter count", "Kendall tau-b", "mngnas"):
+        assert expected in page
+    results = json.loads((whole / "report" / "results.json").read_text())
+    assert results
+    assert (whole / "report" / "report.md").exists()
+    assert list((whole / "report" / "figures").glob("*.svg"))
+    assert list((whole / "report" / "figures").glob("*.csv"))
+    record = json.loads((whole / "mngnas-seed0" / "record.json").read_text())
+    assert len(record["diagnostics"]["rounds"]) == 4
