@@ -114,7 +114,8 @@ def _html_block(block: Block) -> str:
 
 
 def _html_cell(text: str) -> str:
-    first, *rest = map(html.escape, text.split("\n"))
+    # A long architecture string may be broken between its nodes; copied, it is still one word.
+    first, *rest = (html.escape(line).replace("|+|", "|+<wbr>|") for line in text.split("\n"))
     return f"<td>{first}{''.join(f'<small>{line}</small>' for line in rest)}</td>"
 
 

@@ -87,6 +87,7 @@ def to_svg(picture: Picture, numbers: FigureNumbers) -> bytes:
 
     with style.context(["default", STYLE]):
         figure = picture.draw(numbers)
+        figure.draw_without_rendering()  # the layout of axes with a scale of their own settles in a second pass only
         out = BytesIO()
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()
@@ -134,7 +135,7 @@ def _clouds(numbers: PanelsFigure, plot: Callable[["Axes", Panel], "Axes"], x: s
 
 def draw_accuracies(numbers: PanelsFigure) -> "Figure":
     """A panel a method."""
-    return _clouds(numbers, plot_accuracies, "one-shot accuracy in % (predicted)", f"{numbers.target}, %")
+    return _clouds(numbers, plot_accuracies, "one-shot accuracy in % (predicted)", fill(f"{numbers.target}, %", 28))
 
 
 def draw_ranks(numbers: PanelsFigure) -> "Figure":

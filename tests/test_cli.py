@@ -108,7 +108,18 @@ def test_list_names_everything(capsys):
     text = capsys.readouterr().out
     for name in ("nb201", "nats", "nasbench201", "digits201", "cifar10", "cifar100", "imagenet16-120", "digits"):
         assert name in text
-    for name in ("spos", "fairnas", "mngnas", "mngnas-uniform", "digits", "cpu", "gpu", "paper", "kendall_tau_b", "regret"):
+    for name in (
+        "spos",
+        "fairnas",
+        "mngnas",
+        "mngnas-uniform",
+        "digits",
+        "cpu",
+        "gpu",
+        "paper",
+        "kendall_tau_b",
+        "regret",
+    ):
         assert f"  {name} " in text
     assert "nats         [cached]" in text
     assert "nb201        [not cached]" in text
