@@ -29,7 +29,7 @@ from bench.results import GENERATOR_SEED, evaluate_study
 from mngnas.errors import UserError
 from mngnas.space import from_index, to_str
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "wbr"}
 
 
 class Page(HTMLParser):
@@ -48,6 +48,8 @@ class Page(HTMLParser):
             self.open.append(tag)
         if tag == "td":
             self.cells.append("")
+        if tag == "wbr":  # a place where a word may be broken is no break
+            self.cells[-1] = self.cells[-1].removesuffix("\n")
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
