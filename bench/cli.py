@@ -174,12 +174,9 @@ def _data_fetch(options: argparse.Namespace) -> None:
 
 
 def _data_build(options: argparse.Namespace) -> None:
-    import torch
-
     from bench import digits201
 
     _check_device(options.device)
-    torch.set_num_threads(1)
     path = options.table or digits201.PATH
     if path.exists():
         digits201.unpack(digits201.load(path), options.work)
@@ -192,12 +189,9 @@ def _data_build(options: argparse.Namespace) -> None:
 
 
 def _data_verify(options: argparse.Namespace) -> None:
-    import torch
-
     from bench import digits201
 
     _check_device(options.device)
-    torch.set_num_threads(1)
     found = digits201.verify(options.archs, device=options.device, progress=True)
     print(
         f"{options.archs} architectures trained again ({found.n_training} trainings): test accuracy differs by "

@@ -6,7 +6,6 @@ under its name only when it is complete, so a build goes on after a kill, and se
 """
 
 import math
-import os
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.files import npz_bytes, write_atomically
 from bench.metrics import kendall_tau_b
 from bench.tables.checks import Expected
 from bench.tables.checks import verify as check_range
@@ -181,15 +181,7 @@ class _Trainer:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray], protocol: Protocol) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as out:
-            np.savez(out, protocol=np.array(protocol.checksum), **arrays)  # type: ignore[arg-type]
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(path, npz_bytes({"protocol": np.array(protocol.checksum), **arrays}))
 
 
 def _read(path: Path, protocol: Protocol) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ truth each time a report is made, so a better metric needs no new run.
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.files import npz_bytes, write_atomically
 from mngnas.errors import UserError
 
 FORMAT = 1  # of the record; one of another format is refused
@@ -87,19 +87,6 @@ class Run:
     scores: RunScores
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete and on the disk."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def scores_to_arrays(scores: RunScores) -> dict[str, np.ndarray]:
     """The arrays of `RunScores` by name."""
     arrays = {f"curve_{name}": values for name, values in vars(scores.curve).items()}
@@ -132,13 +119,9 @@ def scores_digest(scores: RunScores) -> str:
 
 def save_run(directory: Path, record: RunRecord, scores: RunScores) -> None:
     """Write the scores, then the record: a directory with a record is a finished run. Never overwrites a record."""
-    import io
-
     if (directory / RECORD).exists():
         raise UserError(f"{directory / RECORD} exists; records are not overwritten")
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **scores_to_arrays(scores))  # type: ignore[arg-type]
-    write_atomically(directory / SCORES, buffer.getvalue())
+    write_atomically(directory / SCORES, npz_bytes(scores_to_arrays(scores), compressed=True))
     write_atomically(directory / RECORD, json.dumps(asdict(record), indent=1, sort_keys=True).encode())
 
 

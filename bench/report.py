@@ -10,10 +10,10 @@ from pathlib import Path
 
 from bench.about import About, describe
 from bench.figures import FigureNumbers
+from bench.files import write_atomically
 from bench.methods import StudyRuns, read_runs
 from bench.pages import Block, Drawing, Heading, to_html, to_markdown
 from bench.pictures import PICTURES, to_svg
-from bench.records import write_atomically
 from bench.results import GENERATOR_SEED, Results, evaluate_study
 from bench.sections import opening, reading, tables
 from bench.tables.table import Measure, Table

@@ -13,8 +13,7 @@ from mngnas.space import N_ARCH
 def opening(about: About) -> list[Block]:
     """What was measured, what to beware of, and how to make it again."""
     few, many = about.n_scored
-    count = f"{few:,}" if few == many else f"{few:,} to {many:,}"
-    scored = f"all {many:,}" if few == N_ARCH else f"{count} of {N_ARCH:,}"
+    scored = f"all {many:,}" if few == N_ARCH else f"{count(about.n_scored)} of {N_ARCH:,}"
     facts = (
         ("images", about.images),
         ("benchmark", f"{about.benchmark}, data set {about.dataset}, search space {about.search_space}"),

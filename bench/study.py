@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.files import write_atomically
 from bench.protocol import VERSION, Preset, preset_from_dict
-from bench.records import is_finished, write_atomically
+from bench.records import is_finished
 from mngnas.errors import UserError
 
 STUDY = "study.json"

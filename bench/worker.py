@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.files import write_atomically
 from bench.protocol import Preset, curve_sample, final_archs, search_config
 from bench.provenance import commit, device_name, versions
 from bench.records import (
@@ -30,7 +31,6 @@ from bench.records import (
     is_finished,
     save_run,
     scores_digest,
-    write_atomically,
 )
 from bench.study import Study, load_study, run_directory
 from mngnas.datasets import ImageData, load_images

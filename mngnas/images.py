@@ -1,6 +1,7 @@
 """Pictures on the device: uint8 image sets, deterministic batches, augmentation of a whole batch at once."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -70,10 +71,16 @@ def training_batch(
     """
     size = min(size, len(images))
     epoch, place = divmod(step, len(images) // size)
-    order = np.random.default_rng([seed, 0, epoch]).permutation(len(images))
+    order = _epoch_order(seed, epoch, len(images))
     where = torch.as_tensor(order[place * size : (place + 1) * size], device=images.labels.device)
     rng = np.random.default_rng([seed, 1, step])
     return Batch(_augmented(images, where, augmentation, rng, dtype), images.labels[where])
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The pictures of an epoch in their order `[n]`, drawn once for all its steps; not to be written to."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(n)
 
 
 def scoring_batch(images: ImageSet, noise: float = 0.0, seed: int = 0, dtype: torch.dtype = torch.float32) -> Batch:

@@ -15,7 +15,6 @@ So `cifar10` has two training runs, and `train_seconds` is keyed by the run: "ci
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,6 +24,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from bench.files import npz_bytes, write_atomically
 from mngnas.errors import UserError, unknown
 from mngnas.space import N_ARCH
 
@@ -168,15 +168,7 @@ class Table:
         }
         arrays = {f"column{i}": values for i, values in enumerate(columns.values())}
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with draft.open("wb") as out:
-                np.savez(out, about=np.array(json.dumps(about, sort_keys=True)), **arrays)  # type: ignore[arg-type]
-                out.flush()
-                os.fsync(out.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_atomically(path, npz_bytes({"about": np.array(json.dumps(about, sort_keys=True)), **arrays}))
 
     @staticmethod
     def load(path: Path) -> "Table":

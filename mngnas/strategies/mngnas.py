@@ -36,7 +36,7 @@ from mngnas.images import Batch
 from mngnas.search import SearchConfig, evolve
 from mngnas.space import Arch, live_graph, neighbours, to_index
 from mngnas.strategies.base import StepContext, StepResult, Strategy, train_paths
-from mngnas.supernet import Output, Supernet, sample_strictly_fair, sample_uniform
+from mngnas.supernet import Output, Skeleton, Supernet, sample_strictly_fair, sample_uniform
 
 GUIDES = ("both", "supernet", "retraining")
 PERTURBATIONS = ("symmetric", "towards", "off")
@@ -358,8 +358,6 @@ class Mngnas(Strategy):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` gave."""
-        from mngnas.supernet import Skeleton
-
         self.pool = []
         for number, arch, loss, weights in state["pool"]:
             network = Supernet(Skeleton(**state["skeleton"]), 0).to(next(iter(weights.values())).device)
