@@ -11,6 +11,7 @@ import numpy as np
 from bench.tables.table import Measure, Table
 from mngnas.errors import UserError, unknown
 from mngnas.images import Augmentation
+from mngnas.retraining import RetrainingConfig
 from mngnas.scoring import ScoringConfig
 from mngnas.space import N_ARCH, Arch, from_index
 from mngnas.strategies.mngnas import MngnasConfig
@@ -67,6 +68,7 @@ class Preset:
     curve: CurveConfig = field(default_factory=CurveConfig)
     search: SearchImages = field(default_factory=SearchImages)
     mngnas: MngnasConfig = field(default_factory=MngnasConfig)
+    retraining: RetrainingConfig = field(default_factory=RetrainingConfig)
 
 
 _SECTIONS = {
@@ -78,6 +80,7 @@ _SECTIONS = {
     "curve": CurveConfig,
     "search": SearchImages,
     "mngnas": MngnasConfig,
+    "retraining": RetrainingConfig,
 }
 _PLAIN = ("description", "sample")
 
@@ -155,6 +158,11 @@ def curve_sample(preset: Preset) -> list[Arch]:
 def final_archs(preset: Preset) -> list[Arch]:
     """The architectures scored at the end: all in the order of the official index, or the preset's sample."""
     return _random_archs(preset.sample or N_ARCH, seed=1)
+
+
+def retrained_archs(preset: Preset) -> list[Arch]:
+    """The architectures that are retrained one by one after the supernet's training: the same ones in every run."""
+    return _random_archs(preset.retraining.archs, seed=2)
 
 
 def _random_archs(n: int, seed: int) -> list[Arch]:

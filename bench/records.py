@@ -46,7 +46,7 @@ class Curve:
 class RunScores:
     """Everything per architecture that a run measured."""
 
-    sets: Mapping[str, ScoreSet]  # "inherited", and for methods that retrain candidates "retrained"; never mixed
+    sets: Mapping[str, ScoreSet]  # "inherited", and "retrained" where the preset wants a sample; never mixed
     curve: Curve
 
 
@@ -74,6 +74,8 @@ class RunRecord:
     dirty: bool  # whether the checkout differed from that commit
     started: str  # ISO 8601, UTC
     scores_sha256: str
+    retraining_passes: float = 0.0  # of the whole "retrained" sample, not part of `passes`
+    retraining_seconds: float = 0.0
     diagnostics: dict[str, Any] = field(default_factory=dict)  # by the strategy; lists over time and the like
     format: int = FORMAT
 

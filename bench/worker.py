@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from bench.files import write_atomically
-from bench.protocol import Preset, curve_sample, final_archs, search_config
+from bench.protocol import Preset, curve_sample, final_archs, retrained_archs, search_config
 from bench.provenance import commit, device_name, versions
 from bench.records import (
     Curve,
@@ -36,6 +36,7 @@ from bench.study import Study, load_study, run_directory
 from mngnas.datasets import ImageData, load_images
 from mngnas.download import locked
 from mngnas.errors import UserError
+from mngnas.retraining import retrained_scores
 from mngnas.scoring import Scorer
 from mngnas.space import live_graph, to_index, to_rank
 from mngnas.strategies import Search, make_strategy
@@ -78,6 +79,9 @@ class _Run:
         self.lives = sorted({live_graph(arch) for arch in self.archs}, key=to_rank)
         self.scored: list[list[float]] = []  # [accuracy, loss] of the first of `lives`
         self.score_seconds = 0.0
+        self.sample = retrained_archs(self.preset)
+        self.retrained: list[list[float]] = []  # [accuracy, loss] of the first of `sample`
+        self.retraining_seconds = 0.0
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.seconds_per_score = 0.0
         self.checkpoint_seconds, self.saved_at = checkpoint_seconds, time.monotonic()
@@ -87,9 +91,10 @@ class _Run:
         """Train, score, write the record."""
         self._train()
         self._score()
-        scores = RunScores({"inherited": self._inherited()}, self._curve())
+        self._retrain()
+        scores = RunScores(self._sets(), self._curve())
         buffer = io.BytesIO()
-        torch.save(self.trainer.supernet.state_dict(), buffer)
+        torch.save(self.trainer.scored.state_dict(), buffer)
         write_atomically(self.directory / WEIGHTS, buffer.getvalue())
         save_run(self.directory, self._record(scores), scores)
         (self.directory / CHECKPOINT).unlink(missing_ok=True)
@@ -110,7 +115,7 @@ class _Run:
 
     def _add_point(self) -> None:
         trainer, began = self.trainer, time.perf_counter()
-        scores = self.scorer(self.curve_archs)
+        scores = self.scorer(self.curve_archs, trainer.scored)
         self.seconds_per_score = (time.perf_counter() - began) / len(self.curve_archs)
         spent: list[Any] = [trainer.passes, trainer.images_seen, trainer.seconds]
         self.curve.append([*spent, scores.accuracy.tolist(), scores.loss.tolist()])
@@ -119,7 +124,7 @@ class _Run:
         while len(self.scored) < len(self.lives):
             began = time.perf_counter()
             chunk = self.lives[len(self.scored) : len(self.scored) + _CHUNK]
-            scores = self.scorer(chunk)
+            scores = self.scorer(chunk, self.trainer.scored)
             self.scored += np.stack([scores.accuracy, scores.loss], axis=1).tolist()
             seconds = time.perf_counter() - began
             self.score_seconds += seconds
@@ -127,16 +132,45 @@ class _Run:
             self._save_if_due()
             self._tell("scoring")
 
+    def _retrain(self) -> None:
+        trainer, config = self.trainer, self.preset.retraining
+        while len(self.retrained) < len(self.sample):
+            began = time.perf_counter()
+            scores = retrained_scores(
+                trainer.scored,
+                self.sample[len(self.retrained)],
+                trainer.strategy.retraining_loss,
+                trainer.retraining_batch,
+                config,
+                self.scorer,
+            )
+            self.retrained.append([float(scores.accuracy[0]), float(scores.loss[0])])
+            self.retraining_seconds += time.perf_counter() - began
+            self._save_if_due()
+            self._tell("retraining")
+
     def _tell(self, phase: str) -> None:
         """Report with an estimate of the seconds left, from the speeds seen so far."""
         trainer = self.trainer
         train_total = trainer.seconds / trainer.spent if trainer.spent else 0.0
         points_left = self.preset.curve.points + 1 - len(self.curve)
         scores_left = points_left * len(self.curve_archs) + len(self.lives) - len(self.scored)
-        left = train_total * (1 - trainer.spent) + scores_left * self.seconds_per_score
         scores_total = (self.preset.curve.points + 1) * len(self.curve_archs) + len(self.lives)
-        total = train_total + scores_total * self.seconds_per_score
+        # Until one has been retrained, as long as its passes of training.
+        passes = self.preset.retraining.steps * trainer.strategy.retraining_price
+        guess = passes * trainer.seconds / trainer.passes if trainer.passes else 0.0
+        each = self.retraining_seconds / len(self.retrained) if self.retrained else guess
+        left = train_total * (1 - trainer.spent) + scores_left * self.seconds_per_score
+        left += (len(self.sample) - len(self.retrained)) * each
+        total = train_total + scores_total * self.seconds_per_score + len(self.sample) * each
         self.report(phase, 1 - left / total if total else 0.0, left)
+
+    def _sets(self) -> dict[str, ScoreSet]:
+        sets = {"inherited": self._inherited()}
+        if self.sample:
+            rows = np.array(self.retrained)
+            sets["retrained"] = ScoreSet(np.array([to_index(arch) for arch in self.sample]), rows[:, 0], rows[:, 1])
+        return sets
 
     def _inherited(self) -> ScoreSet:
         """Every architecture gets the scores of its live graph."""
@@ -180,6 +214,8 @@ class _Run:
             dirty=dirty,
             started=self.started,
             scores_sha256=scores_digest(scores),
+            retraining_passes=len(self.sample) * self.preset.retraining.steps * trainer.strategy.retraining_price,
+            retraining_seconds=round(self.retraining_seconds, 3),
             diagnostics=trainer.strategy.diagnostics(),
         )
 
@@ -193,6 +229,8 @@ class _Run:
             "curve": self.curve,
             "scored": self.scored,
             "score_seconds": self.score_seconds,
+            "retrained": self.retrained,
+            "retraining_seconds": self.retraining_seconds,
             "started": self.started,
         }
         buffer = io.BytesIO()
@@ -211,6 +249,7 @@ class _Run:
             raise UserError(f"{path} is not a checkpoint of this run; delete it to start again ({error})") from error
         self.curve, self.scored = state["curve"], state["scored"]
         self.score_seconds, self.started = state["score_seconds"], state["started"]
+        self.retrained, self.retraining_seconds = state["retrained"], state["retraining_seconds"]
 
 
 def prepared_images(study: Study, device: torch.device) -> ImageData:

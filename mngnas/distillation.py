@@ -62,6 +62,7 @@ class TeacherFeatures:
     losses: tuple[float, ...]  # of the teachers, `Teacher.loss`
     stages: tuple[Tensor, ...]  # per stage, normalised and flattened, float32 [K, D]
     grams: Tensor  # mean products of two teachers' features, [stages, K, K]
+    prediction: Tensor  # mean of the teachers' class probabilities, [b, classes]
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,13 @@ def normalised(features: Tensor) -> Tensor:
 @torch.no_grad()
 def teacher_features(teachers: Sequence[Teacher], batch: Batch) -> TeacherFeatures:
     """One forward pass of each teacher (1/3 pass each)."""
-    outputs = [teacher.network(batch.images, teacher.arch).features for teacher in teachers]
-    stages = tuple(torch.stack([_flat(normalised(f)) for f in features]) for features in zip(*outputs, strict=True))
+    outputs = [teacher.network(batch.images, teacher.arch) for teacher in teachers]
+    features = zip(*(output.features for output in outputs), strict=True)
+    stages = tuple(torch.stack([_flat(normalised(f)) for f in stage]) for stage in features)
     grams = torch.stack([f @ f.T / f.shape[1] for f in stages])
     archs = tuple(live_graph(teacher.arch) for teacher in teachers)
-    return TeacherFeatures(archs, tuple(teacher.loss for teacher in teachers), stages, grams)
+    prediction = torch.stack([output.logits.softmax(1) for output in outputs]).mean(0)
+    return TeacherFeatures(archs, tuple(teacher.loss for teacher in teachers), stages, grams, prediction)
 
 
 def guide(features: Sequence[Tensor], student: Arch, teachers: TeacherFeatures, how: Combination) -> Guidance | None:

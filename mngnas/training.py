@@ -4,7 +4,7 @@ Every random draw is a function of the run's seed and of the step's number (`tra
 there is no random state to save: a resumed run goes on with the same numbers.
 """
 
-import math
+import copy
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 
 from mngnas.errors import UserError
 from mngnas.images import Augmentation, Batch, ImageSet, training_batch
+from mngnas.retraining import cosine
 from mngnas.strategies.base import Search, StepContext, StepResult, Strategy
 from mngnas.supernet import Supernet
 
@@ -28,6 +29,7 @@ class TrainingConfig:
     momentum: float = 0.9  # Nesterov's
     weight_decay: float = 5e-4
     clip: float = 5.0  # largest norm of the whole gradient; 0 switches clipping off
+    average: float = 0.0  # share of the budget, at its end, whose weights are averaged and scored; 0: the last weights
     bfloat16: bool = False  # activations in bfloat16; weights, statistics and logits stay float32
 
     def __post_init__(self) -> None:
@@ -37,6 +39,8 @@ class TrainingConfig:
         for name in ("weight_decay", "clip", "momentum"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"training.{name} = {getattr(self, name)} must not be negative")
+        if not 0 <= self.average <= 1:
+            raise UserError(f"training.average = {self.average} is outside 0..1")
 
 
 class Trainer:
@@ -63,6 +67,13 @@ class Trainer:
             nesterov=config.momentum > 0,
         )
         self.steps, self.passes, self.images_seen, self.seconds = 0, 0.0, 0, 0.0
+        self.averaged: Supernet | None = None  # the mean of the weights so far, once averaging has begun
+        self.averaged_steps = 0
+
+    @property
+    def scored(self) -> Supernet:
+        """The supernet that scores are taken from: the averaged one, or the one in training."""
+        return self.averaged or self.supernet
 
     @property
     def spent(self) -> float:
@@ -94,13 +105,28 @@ class Trainer:
         if config.clip:
             torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), config.clip, foreach=True)
         for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * (1 + math.cos(math.pi * spent)) / 2
+            group["lr"] = config.learning_rate * cosine(spent)
         self.optimizer.step()
+        if config.average and spent >= 1 - config.average:
+            self._average()
         self.steps += 1
         self.passes += result.passes
         self.images_seen += result.images
         self.seconds += time.perf_counter() - began
         return result
+
+    def retraining_batch(self, step: int) -> Batch:
+        """The batches of retraining after the supernet's training: the same for every architecture, unused before."""
+        return self._batch(step, self.seed + 500_000_003)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Take the present weights into the mean."""
+        if self.averaged is None:
+            self.averaged = copy.deepcopy(self.supernet).requires_grad_(False)
+        self.averaged_steps += 1
+        for mean, weight in zip(self.averaged.parameters(), self.supernet.parameters(), strict=True):
+            mean.lerp_(weight, 1 / self.averaged_steps)
 
     def _batch(self, step: int, seed: int) -> Batch:
         dtype = torch.bfloat16 if self.config.bfloat16 else torch.float32
@@ -113,6 +139,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "strategy": self.strategy.state_dict(),
             "spent": [self.steps, self.passes, self.images_seen, self.seconds],
+            "averaged": [self.averaged_steps, self.averaged.state_dict() if self.averaged else {}],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -121,3 +148,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
         self.steps, self.passes, self.images_seen, self.seconds = state["spent"]
+        self.averaged_steps, averaged = state["averaged"]
+        self.averaged = None
+        if averaged:
+            self.averaged = copy.deepcopy(self.supernet).requires_grad_(False)
+            self.averaged.load_state_dict(averaged)

@@ -174,3 +174,25 @@ def test_a_supernet_without_a_search_is_an_error_of_ours():
 def test_from_index_is_what_the_history_means(trained):
     for entry in trained.strategy.history:
         assert live_graph(from_index(entry["arch_index"])) == from_index(entry["arch_index"])
+
+
+def test_a_falling_weight_guides_less_and_less():
+    """With it the last steps are nearly unguided; the first are guided as before."""
+    config = replace(SMALL, rounds=1, perturbation="off", candidates=1)
+    constant, falling, off = (
+        train(make_trainer(Mngnas(replace(config, **changes)), config=CONFIG))
+        for changes in ({}, {"schedule": "falling"}, {"weight": 0.0})
+    )
+    apart = [(weights(one) - weights(off)).norm().item() for one in (constant, falling)]
+    assert 0 < apart[1] < apart[0]
+
+
+def test_teachers_keep_the_wanted_number_of_edges_apart():
+    trainer = train(make_trainer(Mngnas(replace(SMALL, pool=3, apart=4)), config=CONFIG))
+    pools = [[from_index(index) for _, index, _ in entry["pool"]] for entry in trainer.strategy.history]
+    assert max(map(len, pools)) > 1
+    for pool in pools:
+        graphs = [live_graph(arch) for arch in pool]
+        for place, one in enumerate(graphs):
+            for other in graphs[:place]:
+                assert sum(a != b for a, b in zip(one, other, strict=True)) >= 4

@@ -13,7 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.protocol import Preset, curve_sample, final_archs, load_preset, parse_preset, preset_names, search_config
+from bench.protocol import (
+    Preset,
+    curve_sample,
+    final_archs,
+    load_preset,
+    parse_preset,
+    preset_names,
+    retrained_archs,
+    search_config,
+)
 from bench.records import is_finished, load_run, load_runs, scores_digest
 from bench.study import Study, duration, load_study, open_study, run_directory, run_study
 from bench.worker import execute
@@ -30,6 +39,7 @@ residual_reduction = false
 [training]
 passes = 100
 batch_size = 16
+average = 0.4
 [augmentation]
 noise = 0.3
 [scoring]
@@ -39,6 +49,9 @@ noise = 0.3
 [curve]
 points = 3
 archs = 20
+[retraining]
+archs = 12
+steps = 3
 """
 
 
@@ -72,6 +85,12 @@ def test_a_run_leaves_its_record_and_scores(finished):
     np.testing.assert_array_equal(inherited.arch_index, [to_index(arch) for arch in final_archs(tiny_study().preset)])
     assert ((inherited.accuracy >= 0) & (inherited.accuracy <= 1)).all()
     assert len(np.unique(inherited.loss)) > 50
+    retrained = scores.sets["retrained"]
+    np.testing.assert_array_equal(
+        retrained.arch_index, [to_index(arch) for arch in retrained_archs(tiny_study().preset)]
+    )
+    assert retrained.loss.shape == (12,)
+    assert record.retraining_passes == 36
     np.testing.assert_array_equal(scores.curve.passes, [0, 35, 70, 100])
     assert scores.curve.accuracy.shape == scores.curve.loss.shape == (4, 20)
     assert scores.curve.loss[-1].mean() < scores.curve.loss[0].mean()
@@ -118,10 +137,10 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(finished, tmp_path):
     whole = load_run(run_directory(finished, "fairnas", 1))
     killed = load_run(run_directory(directory, "fairnas", 1))
     assert killed.record.scores_sha256 == whole.record.scores_sha256
-    for column in ("accuracy", "loss"):
-        np.testing.assert_array_equal(
-            getattr(killed.scores.sets["inherited"], column), getattr(whole.scores.sets["inherited"], column)
-        )
+    assert set(killed.scores.sets) == {"inherited", "retrained"}
+    for name, found in killed.scores.sets.items():
+        np.testing.assert_array_equal(found.accuracy, whole.scores.sets[name].accuracy)
+        np.testing.assert_array_equal(found.loss, whole.scores.sets[name].loss)
     np.testing.assert_array_equal(killed.scores.curve.loss, whole.scores.curve.loss)
 
 

@@ -191,3 +191,20 @@ def test_bad_configurations_are_refused(bad):
 def test_unknown_strategy():
     with pytest.raises(UserError, match=r"unknown strategy 'spso'; did you mean 'spos'\? available: spos, fairnas"):
         make_strategy("spso")
+
+
+def test_averaged_weights_are_the_mean_over_the_last_steps():
+    trainer = make_trainer("fairnas", config=replace(CONFIG, passes=50, average=0.4))
+    seen = []
+    while not trainer.done:
+        assert trainer.scored is (trainer.averaged or trainer.supernet)
+        spent = trainer.spent
+        trainer.step()
+        if spent >= 0.6:
+            seen.append(weights(trainer))
+    assert len(seen) == 4
+    mean = torch.cat([p.flatten() for p in trainer.scored.parameters()])
+    torch.testing.assert_close(mean, torch.stack(seen).mean(0))
+    plain = train(make_trainer("fairnas", config=replace(CONFIG, passes=50)))
+    assert torch.equal(weights(plain), weights(trainer))
+    assert plain.scored is plain.supernet

@@ -61,6 +61,16 @@ class Strategy:
         """Leave the gradients of one optimiser step in `context.supernet`'s parameters, which are zero before."""
         raise NotImplementedError
 
+    @property
+    def retraining_price(self) -> float:
+        """Passes that one step of retraining takes."""
+        return 1.0
+
+    def retraining_loss(self, network: Supernet, arch: Arch, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What one architecture's retraining minimises, by default the cross-entropy; and its guidance, detached."""
+        loss = F.cross_entropy(network(batch.images, arch).logits, batch.labels)
+        return loss, torch.zeros((), device=loss.device)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs, as tensors and plain containers."""
         return {}

@@ -12,8 +12,9 @@ cross-entropy + weight * squared distance of its stage features to the combined 
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,9 @@ from mngnas.distillation import (
 )
 from mngnas.errors import UserError, unknown
 from mngnas.images import Batch
+from mngnas.retraining import cosine, train_alone
 from mngnas.search import SearchConfig, evolve
-from mngnas.space import Arch, live_graph, neighbours, to_index
+from mngnas.space import EDGES, Arch, live_graph, neighbours, to_index
 from mngnas.strategies.base import StepContext, StepResult, Strategy, train_paths
 from mngnas.supernet import Output, Skeleton, Supernet, sample_strictly_fair, sample_uniform
 
@@ -50,7 +52,10 @@ class MngnasConfig:
     warmup: float = 0.3  # share of the budget before the first round
     rounds: int = 4  # T; 0 is plain training
     pool: int = 4  # K, teachers at most
+    apart: int = 2  # edges in which the live graphs of two teachers differ at least
     weight: float = 1.0  # lambda, of the guidance beside the cross-entropy
+    schedule: str = "constant"  # of lambda in the supernet's training; "falling": to zero along a cosine of the budget
+    logits: float = 0.0  # weight of the cross-entropy with the teachers' mean prediction, beside lambda
     coefficients: str = "adaptive"  # or "uniform", "single" (the teacher of lowest validation loss)
     per_stage: bool = True  # coefficients for each stage, or one set for the network
     cap: float = 0.6  # C, the largest coefficient
@@ -69,12 +74,15 @@ class MngnasConfig:
             ("guides", GUIDES),
             ("perturbation", PERTURBATIONS),
             ("sampling", ("fair", "uniform")),
+            ("schedule", ("constant", "falling")),
         ):
             if getattr(self, name) not in allowed:
                 raise unknown(f"mngnas.{name}", getattr(self, name), allowed)
         Combination(self.coefficients, self.per_stage, self.cap)
         if not 1 <= self.pool <= MAX_TEACHERS:
             raise UserError(f"mngnas.pool = {self.pool} is outside 1..{MAX_TEACHERS}")
+        if not 1 <= self.apart <= len(EDGES):
+            raise UserError(f"mngnas.apart = {self.apart} is outside 1..{len(EDGES)}")
         if not (0 <= self.warmup < 1 and self.candidates >= 1 and self.perturbed >= 1):
             raise UserError("mngnas: warmup must be in 0..1, candidates and perturbed at least 1")
         if self.search_share + self.retraining_share + self.perturbation_share > 1 - self.warmup:
@@ -110,6 +118,10 @@ ABLATIONS = (
     Ablation("retraining", {"guides": "retraining"}, "guides the retraining of candidates only"),
     Ablation("noretrain", {"candidates": 1, "perturbation": "off"}, "no retraining, no perturbation"),
 )
+
+
+def _edges_apart(one: Arch, other: Arch) -> int:
+    return sum(a != b for a, b in zip(one, other, strict=True))
 
 
 @dataclass
@@ -177,21 +189,29 @@ class Mngnas(Strategy):
     def _guided_paths(self, context: StepContext, archs: Sequence[Arch]) -> StepResult:
         batch = context.batch
         teachers = teacher_features(self.pool, batch)
+        weight = self.config.weight * (cosine(context.spent) if self.config.schedule == "falling" else 1.0)
         total = torch.zeros((), device=batch.labels.device)
         for arch in archs:
             output = context.supernet(batch.images, arch)
             loss = F.cross_entropy(output.logits, batch.labels)
             total += loss.detach()
-            guidance = self._guidance(output, arch, teachers)
+            guided, guidance = self._guided(loss, output, arch, teachers, weight)
             if guidance is not None:
-                loss = loss + self.config.weight * guidance.loss
                 self._sums.add(guidance)
-            loss.backward()
+            guided.backward()
         passes = len(archs) + len(self.pool) / 3
         return StepResult(passes, len(archs) * len(batch.labels), total / len(archs))
 
-    def _guidance(self, output: Output, arch: Arch, teachers: TeacherFeatures) -> Guidance | None:
-        return guide(output.features, arch, teachers, self.config.combination)
+    def _guided(
+        self, loss: Tensor, output: Output, arch: Arch, teachers: TeacherFeatures, weight: float
+    ) -> tuple[Tensor, Guidance | None]:
+        """A path's loss with the teachers' guidance added; no features guide a path that is the only teacher's."""
+        guidance = guide(output.features, arch, teachers, self.config.combination)
+        if guidance is not None:
+            loss = loss + weight * guidance.loss
+        if self.config.logits:
+            loss = loss + weight * self.config.logits * F.cross_entropy(output.logits, teachers.prediction)
+        return loss, guidance
 
     # ---------------------------------------------------------------------------------------------------- the rounds
 
@@ -220,9 +240,13 @@ class Mngnas(Strategy):
         evaluations = max(2 * config.candidates, int(self._share(context, config.search_share) / search.passes))
         population = max(4, min(50, evaluations // 4))
         settings = SearchConfig(population=population, parents=max(2, population // 2), budget=evaluations)
-        taught = {live_graph(teacher.arch) for teacher in self.pool}
+        near = max(1, config.apart - 1)  # one edge nearer it may still be the better of the two, see _admit
+        taught = [live_graph(teacher.arch) for teacher in self.pool]
         found = evolve(
-            lambda archs: -search.score(archs).loss, settings, context.rng, constraint=lambda arch: arch not in taught
+            lambda archs: -search.score(archs).loss,
+            settings,
+            context.rng,
+            constraint=lambda arch: all(_edges_apart(arch, other) >= near for other in taught),
         )
         entry["evaluations"] = len(found.scores)
         return [arch for arch, _ in found.top(config.candidates)], len(found.scores) * search.passes
@@ -237,18 +261,16 @@ class Mngnas(Strategy):
         """Retrain each candidate from the inherited weights, guided; returns the one of lowest validation loss."""
         search, config = context.search, self.config
         assert search is not None
-        guided = config.guides != "supernet"
-        per_step = 1 + len(self.pool) / 3 * guided
-        price = len(candidates) * per_step
+        price = len(candidates) * self.retraining_price
         steps = int(self._share(context, config.retraining_share) / price) if len(candidates) > 1 else 0
         if not steps:
             return copy.deepcopy(context.supernet), candidates[0], 0.0
+        assert context.further is not None
         networks, losses, distances = [], [], []
         for arch in candidates:
             network = copy.deepcopy(context.supernet)
-            distances.append(
-                self._train_network(network, context, steps, 0, self._retraining_loss(network, arch, guided))
-            )
+            guided = partial(self.retraining_loss, network, arch)
+            distances.append(train_alone(network, guided, context.further, steps, config.learning_rate))
             networks.append(network)
             losses.append(float(search.score([arch], network).loss[0]))
         best = int(np.argmin(losses))
@@ -257,17 +279,21 @@ class Mngnas(Strategy):
         passes = steps * price + len(candidates) * search.passes
         return networks[best], candidates[best], passes
 
-    def _retraining_loss(self, network: Supernet, arch: Arch, guided: bool) -> Callable[[Batch], tuple[Tensor, Tensor]]:
-        def losses(batch: Batch) -> tuple[Tensor, Tensor]:
-            output = network(batch.images, arch)
-            loss = F.cross_entropy(output.logits, batch.labels)
-            if self.pool and guided:
-                guidance = self._guidance(output, arch, teacher_features(self.pool, batch))
-                if guidance is not None:
-                    return loss + self.config.weight * guidance.loss, guidance.loss.detach()
-            return loss, torch.zeros((), device=loss.device)
+    @property
+    def retraining_price(self) -> float:
+        """A pass, and the forward passes of the teachers that guide it."""
+        return 1 + len(self.pool) / 3 * (self.config.guides != "supernet")
 
-        return losses
+    def retraining_loss(self, network: Supernet, arch: Arch, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The cross-entropy, guided by the pool."""
+        output = network(batch.images, arch)
+        loss = F.cross_entropy(output.logits, batch.labels)
+        if self.pool and self.config.guides != "supernet":
+            teachers = teacher_features(self.pool, batch)
+            loss, guidance = self._guided(loss, output, arch, teachers, self.config.weight)
+            if guidance is not None:
+                return loss, guidance.loss.detach()
+        return loss, torch.zeros((), device=loss.device)
 
     def _perturb(self, context: StepContext, network: Supernet, arch: Arch, entry: dict[str, Any]) -> float:
         """Train the winner together with random one-edge neighbours, pulling their features together."""
@@ -277,54 +303,34 @@ class Mngnas(Strategy):
         guided = config.guides != "supernet" and bool(self.pool)
         price = 1 + config.perturbed + len(self.pool) / 3 * guided
         steps = int(self._share(context, config.perturbation_share) / price)
-        near = neighbours(arch)
+        near, further = neighbours(arch), context.further
+        assert further is not None
+
+        def batch(step: int) -> Batch:
+            return further(1_000_000 + step)  # not those of the retraining
 
         def losses(batch: Batch) -> tuple[Tensor, Tensor]:
             teachers = teacher_features(self.pool, batch) if guided else None
             drawn = [arch, *(near[int(i)] for i in context.rng.choice(len(near), config.perturbed, replace=False))]
             outputs = [network(batch.images, path) for path in drawn]
-            loss = torch.stack([F.cross_entropy(output.logits, batch.labels) for output in outputs]).sum()
+            parts = []
             for path, output in zip(drawn, outputs, strict=True):
-                guidance = self._guidance(output, path, teachers) if teachers else None
-                if guidance is not None:
-                    loss = loss + config.weight * guidance.loss
+                part = F.cross_entropy(output.logits, batch.labels)
+                parts.append(self._guided(part, output, path, teachers, config.weight)[0] if teachers else part)
+            loss = torch.stack(parts).sum()
             own, towards = outputs[0].features, config.perturbation == "towards"
             apart = torch.stack([feature_distance(own, o.features, towards) for o in outputs[1:]]).mean()
             return loss + config.perturbation_weight * apart, apart.detach()
 
         if steps:
-            entry["perturbation_distance"] = self._train_network(network, context, steps, 1_000_000, losses)
+            entry["perturbation_distance"] = train_alone(network, losses, batch, steps, config.learning_rate)
         return steps * price
 
-    def _train_network(
-        self,
-        network: Supernet,
-        context: StepContext,
-        steps: int,
-        first_batch: int,
-        losses: Callable[[Batch], tuple[Tensor, Tensor]],
-    ) -> float:
-        """Some steps of SGD on a copy of the supernet; returns the mean of the second loss over them."""
-        assert context.further is not None
-        optimizer = torch.optim.SGD(network.parameters(), self.config.learning_rate, 0.9, nesterov=True)
-        seen = torch.zeros((), device=context.batch.labels.device)
-        for step in range(steps):
-            optimizer.zero_grad()
-            loss, watched = losses(context.further(first_batch + step))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0, foreach=True)
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * (1 + np.cos(np.pi * step / steps)) / 2
-            optimizer.step()
-            seen += watched
-        return float(seen / max(1, steps))
-
     def _admit(self, teacher: Teacher) -> None:
-        """Keep the K teachers of lowest loss; of two that differ in one edge at most, the better one."""
+        """Keep the K teachers of lowest loss; of two that differ in fewer than `apart` edges, the better one."""
         kept: list[Teacher] = []
         for one in sorted([*self.pool, teacher], key=lambda t: t.loss):
-            graph = live_graph(one.arch)
-            if all(sum(a != b for a, b in zip(graph, live_graph(k.arch), strict=True)) > 1 for k in kept):
+            if all(_edges_apart(live_graph(one.arch), live_graph(k.arch)) >= self.config.apart for k in kept):
                 kept.append(one)
         self.pool = sorted(kept[: self.config.pool], key=lambda t: t.number)
 
