@@ -2,9 +2,11 @@
 
 Two savings make scoring the whole space routine. Architectures with the same live graph give the same output, so 9,445
 forward passes serve all 15,625. And in order of rank, consecutive architectures agree in the first cell's early edges:
-the stem and each node of the first cell are computed once and kept while they are the same.
+the stem and each node of the first cell are computed once and kept while they are the same. A GPU would be idle between
+the small operations of a single path; there many paths are run at once instead (`mngnas.paths`).
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +17,14 @@ from torch.nn import functional as F
 
 from mngnas.errors import UserError, unknown
 from mngnas.images import Batch, ImageSet, scoring_batch
+from mngnas.paths import forward_paths, route
 from mngnas.space import EDGES, NONE, Arch, live_graph, to_rank
 from mngnas.supernet import Cell, RecordingNorm, ReplayNorm, Supernet, batch_norm
 
 _Logits = Iterator[tuple[int, Batch, Tensor]]  # place among the distinct live graphs, batch, logits [b, classes]
 
 BATCH_NORM_MODES = ("batch", "recalibrated")
+_PATHS_ON_A_GPU = 128
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Scorer:
         if config.images > len(valid):
             raise UserError(f"scoring.images = {config.images} is more than the {len(valid)} validation images")
         self.supernet, self.config = supernet, config
+        self.paths_at_once = _PATHS_ON_A_GPU if valid.pixels.device.type == "cuda" else 1  # changes no result
         whole = scoring_batch(_pick(valid, config.images), config.noise, dtype=dtype)
         parts = zip(whole.images.split(config.batch_size), whole.labels.split(config.batch_size), strict=True)
         self.batches = [Batch(images, labels) for images, labels in parts]
@@ -86,7 +91,10 @@ class Scorer:
         net = supernet or self.supernet
         lives = [live_graph(arch) for arch in archs]
         distinct = sorted(set(lives), key=to_rank)
-        logits = self._shared_logits if self.calibration is None else self._recalibrated_logits
+        if self.calibration is not None:
+            logits = self._recalibrated_logits
+        else:
+            logits = self._shared_logits if self.paths_at_once == 1 else self._joint_logits
         n, device = len(distinct), self.batches[0].labels.device
         right = torch.zeros(n, dtype=torch.int64, device=device)
         loss = torch.zeros(n, dtype=torch.float64, device=device)
@@ -103,6 +111,26 @@ class Scorer:
             first = _FirstCell(net.first_cell, net.stem(batch.images, batch_norm))
             for place, live in enumerate(distinct):
                 yield place, batch, net.after_first_cell(first.output(live), live).logits
+
+    def _joint_logits(self, net: Supernet, distinct: Sequence[Arch]) -> _Logits:
+        """Many paths at a time, with statistics of the batch and the path; fewer once memory has not sufficed."""
+        start = 0
+        while start < len(distinct):
+            chunk = distinct[start : start + self.paths_at_once]
+            try:
+                paths = route(chunk, self.batches[0].labels.device)
+                found = [forward_paths(net, batch.images, paths).logits for batch in self.batches]
+            except torch.OutOfMemoryError:
+                if self.paths_at_once == 1:
+                    raise
+                self.paths_at_once //= 2
+                torch.cuda.empty_cache()
+                warnings.warn(f"out of memory: scoring {self.paths_at_once} architectures at once", stacklevel=2)
+                continue
+            for batch, logits in zip(self.batches, found, strict=True):
+                for place, one in enumerate(logits, start):
+                    yield place, batch, one
+            start += len(chunk)
 
     def _recalibrated_logits(self, net: Supernet, distinct: Sequence[Arch]) -> _Logits:
         """Architecture by architecture, with fixed statistics of its own path."""

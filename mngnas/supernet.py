@@ -232,7 +232,7 @@ class Supernet(nn.Module):
                 x = self.cells[number](x, live, norm)
             if (number + 1) % self.skeleton.cells == 0:
                 features.append(x)
-        x = F.relu(norm(x, self.last_scale, self.last_shift)).mean((2, 3)).float()
+        x = F.relu(norm(x, self.last_scale, self.last_shift)).mean((2, 3)).to(self.head_weight.dtype)
         return Output(tuple(features), F.linear(x, self.head_weight, self.head_bias))
 
 

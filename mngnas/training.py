@@ -14,6 +14,7 @@ import torch
 
 from mngnas.errors import UserError
 from mngnas.images import Augmentation, Batch, ImageSet, training_batch
+from mngnas.paths import FairSetStep
 from mngnas.retraining import cosine
 from mngnas.strategies.base import Search, StepContext, StepResult, Strategy
 from mngnas.supernet import Supernet
@@ -67,6 +68,8 @@ class Trainer:
             nesterov=config.momentum > 0,
         )
         self.steps, self.passes, self.images_seen, self.seconds = 0, 0.0, 0, 0.0
+        # Small operations leave a GPU idle; a CPU is faster path by path (docs/performance.md). The sums are the same.
+        self.fair_set = FairSetStep(supernet) if images.pixels.device.type == "cuda" else None
         self.averaged: Supernet | None = None  # the mean of the weights so far, once averaging has begun
         self.averaged_steps = 0
 
@@ -100,6 +103,7 @@ class Trainer:
                 # Streams of batches that no step of the loop itself uses.
                 lambda n: self._batch(n, self.seed + (1 + self.steps) * 1_000_003),
                 self.search,
+                self.fair_set,
             )
         )
         if config.clip:

@@ -5,7 +5,7 @@ section 3.2 and algorithm 1. A step takes a random permutation of the five opera
 that they make up are trained on the same batch, their gradients are added, and the weights are updated once.
 """
 
-from mngnas.strategies.base import StepContext, StepResult, Strategy, train_paths
+from mngnas.strategies.base import StepContext, StepResult, Strategy, train_fair_set
 from mngnas.supernet import sample_strictly_fair
 
 
@@ -19,4 +19,4 @@ class FairNas(Strategy):
 
     def step(self, context: StepContext) -> StepResult:
         """Five forward-backward passes."""
-        return train_paths(context, sample_strictly_fair(context.rng))
+        return train_fair_set(context, sample_strictly_fair(context.rng))

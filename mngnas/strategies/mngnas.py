@@ -34,10 +34,11 @@ from mngnas.distillation import (
 )
 from mngnas.errors import UserError, unknown
 from mngnas.images import Batch
+from mngnas.paths import fair_route, forward_paths
 from mngnas.retraining import cosine, train_alone
 from mngnas.search import SearchConfig, evolve
 from mngnas.space import EDGES, Arch, live_graph, neighbours, to_index
-from mngnas.strategies.base import StepContext, StepResult, Strategy, train_paths
+from mngnas.strategies.base import StepContext, StepResult, Strategy, train_fair_set, train_paths
 from mngnas.supernet import Output, Skeleton, Supernet, sample_strictly_fair, sample_uniform
 
 GUIDES = ("both", "supernet", "retraining")
@@ -120,6 +121,12 @@ ABLATIONS = (
 )
 
 
+def _all_outputs(context: StepContext, archs: Sequence[Arch]) -> list[Output]:
+    """What the paths of a strictly fair set compute, in one graph of fixed shapes."""
+    found = forward_paths(context.supernet, context.batch.images, fair_route(archs, context.batch.labels.device))
+    return [Output(tuple(f), logits) for *f, logits in zip(*found.features, found.logits, strict=True)]
+
+
 def _edges_apart(one: Arch, other: Arch) -> int:
     return sum(a != b for a, b in zip(one, other, strict=True))
 
@@ -177,7 +184,7 @@ class Mngnas(Strategy):
             self.rounds_done += 1
         archs = sample_strictly_fair(context.rng) if config.sampling == "fair" else sample_uniform(context.rng, 1)
         if not self.pool or config.guides == "retraining":
-            plain = train_paths(context, archs)
+            plain = (train_fair_set if config.sampling == "fair" else train_paths)(context, archs)
             return replace(plain, passes=plain.passes + extra)
         result = self._guided_paths(context, archs)
         self._log(context.spent)
@@ -191,14 +198,21 @@ class Mngnas(Strategy):
         teachers = teacher_features(self.pool, batch)
         weight = self.config.weight * (cosine(context.spent) if self.config.schedule == "falling" else 1.0)
         total = torch.zeros((), device=batch.labels.device)
-        for arch in archs:
-            output = context.supernet(batch.images, arch)
+        together = context.fair_set is not None and self.config.sampling == "fair"
+        outputs = _all_outputs(context, archs) if together else (context.supernet(batch.images, a) for a in archs)
+        losses = []
+        for arch, output in zip(archs, outputs, strict=True):
             loss = F.cross_entropy(output.logits, batch.labels)
             total += loss.detach()
             guided, guidance = self._guided(loss, output, arch, teachers, weight)
             if guidance is not None:
                 self._sums.add(guidance)
-            guided.backward()
+            if together:
+                losses.append(guided)
+            else:
+                guided.backward()
+        if together:
+            torch.stack(losses).sum().backward()
         passes = len(archs) + len(self.pool) / 3
         return StepResult(passes, len(archs) * len(batch.labels), total / len(archs))
 
