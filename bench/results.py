@@ -25,6 +25,8 @@ SHOWN = named(
 )
 _RESAMPLED = SHOWN[:4]  # those that the bootstrap has from counts; the others would take minutes
 _TAU = METRICS["kendall_tau_b"]
+ALL_PAIRS = 5  # methods of which all pairs are compared; of more, every method with those of `_STANDARDS`
+_STANDARDS = ("mngnas", "fairnas")  # strategies; the first method where none is there
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Difference:
     seeds: tuple[int, ...]
     difference: Estimate | None
     reason: str = ""  # why there is no difference
+    values: tuple[float, ...] = ()  # of the seeds
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ class Results:
 
     rows: tuple[ResultRow, ...]
     references: tuple[ReferenceRow, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[Difference, ...]  # of all pairs, or of every method to those of `compared_with`
+    compared_with: tuple[str, ...]  # labels; empty for all pairs
     teachers: tuple[TeacherRow, ...]
     resamples: int
 
@@ -110,9 +114,7 @@ def evaluate_study(study: StudyRuns, resamples: int = 1000) -> Results:
     rng = np.random.default_rng(GENERATOR_SEED)
     references = reference_rows(true, study.parameters, study.flops, of_seeds, resamples=resamples, rng=rng)
     rows = tuple(_result_row(study, method, resamples, common, references[0]) for method in study.methods)
-    pairs = combinations(zip(study.methods, rows, strict=True), 2)
-    differences = [_difference(*a, *b) for a, b in pairs if a[0].score_set == b[0].score_set]
-    return Results(rows, references, tuple(differences), tuple(_teachers(study)), resamples)
+    return Results(rows, references, *_differences(study.methods, rows), tuple(_teachers(study)), resamples)
 
 
 def _over_seeds(values: Sequence[float], n: Iterable[int] = (), architectures: Estimate | None = None) -> OverSeeds:
@@ -179,7 +181,25 @@ def _bootstrap_mean(
     return bootstrap_mean(pairs, metric, resamples=resamples, rng=np.random.default_rng(GENERATOR_SEED))
 
 
-def _difference(method_a: Method, row_a: ResultRow, method_b: Method, row_b: ResultRow) -> Difference:
+def _differences(
+    methods: Sequence[Method], rows: Sequence[ResultRow]
+) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
+    """Within each score set all pairs, or of many methods those with `_STANDARDS`; then also the labels of these."""
+    found: list[Difference] = []
+    standards: list[str] = []
+    for score_set in dict.fromkeys(method.score_set for method in methods):
+        group = [pair for pair in zip(methods, rows, strict=True) if pair[0].score_set == score_set]
+        pairs = list(combinations(group, 2))
+        if len(group) > ALL_PAIRS:
+            against = [pair for name in _STANDARDS for pair in group if pair[0].strategy == name] or group[:1]
+            standards += [method.label for method, _ in against]
+            pairs = [(a, b) for n, b in enumerate(against) for a in group if a not in against[: n + 1]]
+        found += [difference(*a, *b) for a, b in pairs]
+    return tuple(found), tuple(standards)
+
+
+def difference(method_a: Method, row_a: ResultRow, method_b: Method, row_b: ResultRow) -> Difference:
+    """Tau-b of method a minus that of method b, paired by seed, if both scored the same architectures."""
     a, b = (
         {s.seed: (s, tau) for s, tau in zip(method.seeds, row.metrics[_TAU.name].values, strict=True)}
         for method, row in ((method_a, row_a), (method_b, row_b))
@@ -193,7 +213,9 @@ def _difference(method_a: Method, row_a: ResultRow, method_b: Method, row_b: Res
     defined = tuple(seed for seed in common if math.isfinite(a[seed][1] - b[seed][1]))
     if len(defined) < 2:
         return found(defined, None, "tau is undefined for a constant score")
-    return found(defined, paired_difference([a[s][1] for s in defined], [b[s][1] for s in defined]))
+    values_a, values_b = [a[s][1] for s in defined], [b[s][1] for s in defined]
+    values = tuple(x - y for x, y in zip(values_a, values_b, strict=True))
+    return found(defined, paired_difference(values_a, values_b), values=values)
 
 
 def _teachers(study: StudyRuns) -> Iterator[TeacherRow]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bench.about import About
 from bench.evaluation import ReferenceRow
 from bench.pages import Block, Code, Facts, Heading, Paragraph, TextTable
-from bench.results import GENERATOR_SEED, Difference, ResultRow, Results, TeacherRow
+from bench.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
 from bench.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
 from mngnas.space import N_ARCH
 
@@ -39,7 +39,7 @@ def tables(results: Results) -> list[Block]:
         *_references(results.references),
         *_tops(results.rows),
         *_costs(results.rows),
-        *_differences(results.differences),
+        *_differences(results),
         *_teachers(results.teachers),
     ]
 
@@ -151,12 +151,16 @@ def _reference_row(row: ReferenceRow) -> tuple[str, ...]:
     return f"ceiling: {row.label}" if row.name == "ceiling" else row.label, f"{tau.n:,}", estimate(tau), estimate(rho)
 
 
-def _differences(differences: Sequence[Difference]) -> list[Block]:
+def _differences(results: Results) -> list[Block]:
     heading = Heading("Differences between methods on the same seeds")
-    if not differences:
+    if not results.differences:
         return [heading, Paragraph("None: there is one method only.")]
+    few = ""
+    if results.compared_with:
+        standards = " and ".join(results.compared_with)
+        few = f" Of more than {ALL_PAIRS} methods not all pairs are listed, but every method against {standards}."
     rows = []
-    for one in differences:
+    for one in results.differences:
         found = one.difference
         cells = (number(found.value), interval(found.ci_low, found.ci_high)) if found else (one.reason, NOT_KNOWN)
         rows.append((one.a, one.b, str(len(one.seeds)), *cells))
@@ -166,6 +170,7 @@ def _differences(differences: Sequence[Difference]) -> list[Block]:
         Paragraph(
             "The mean over common seeds with its 95 % t-interval, which is about further seeds on these architectures. "
             "No correction for the number of pairs. Inherited and retrained scores are not set against each other."
+            + few
         ),
     ]
 
@@ -173,6 +178,11 @@ def _differences(differences: Sequence[Difference]) -> list[Block]:
 def _teachers(teachers: Sequence[TeacherRow]) -> list[Block]:
     if not teachers:
         return []
+    guided = list(dict.fromkeys(row.label for row in teachers))
+    shown, rest = guided, ""
+    if len(guided) > 2:
+        shown = list(dict.fromkeys(row.label for row in teachers if row.strategy == "mngnas")) or guided[:2]
+        rest = f" Of {len(guided)} such methods only {' and '.join(shown)}; results.json has all."
     return [
         Heading("Teachers"),
         TextTable(
@@ -180,13 +190,13 @@ def _teachers(teachers: Sequence[TeacherRow]) -> list[Block]:
                 *("method", "round", "spent, %", "architecture", "validation loss at the snapshot"),
                 *("true accuracy, % (not seen by the search)", "at the cap afterwards, %", "entropy afterwards, nats"),
             ),
-            tuple(map(_teacher_row, teachers)),
+            tuple(_teacher_row(row) for row in teachers if row.label in shown),
         ),
         Paragraph(
             "The first seed of each method that searches teachers while it trains. The number of a round is that of "
             "its teacher, which joins the pool unless better ones fill it. The last two columns are means over the log "
             "of guided training until the next round: the share of steps and stages in which a coefficient meets the "
-            "cap, and the entropy of the coefficients, ln K for K teachers that count alike, 0 for one alone."
+            "cap, and the entropy of the coefficients, ln K for K teachers that count alike, 0 for one alone." + rest
         ),
     ]
 

@@ -4,6 +4,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from bench.ablations import ablations
 from bench.evaluation import disconnected, reference_rows
 from bench.figures import curves, panels, regret_at_k, search, taus
 from bench.guidance import guidance
@@ -221,6 +222,40 @@ def test_differences_are_paired_by_seed(results):
     assert one.difference == paired_difference(a, b)
     assert one.difference.value > 0
 
+    assert one.values == pytest.approx([x - y for x, y in zip(a, b, strict=True)])
+    assert results.compared_with == ()
+
+
+SIX = ("fairnas", "own", "mngnas", "other", "spos", "mngnas-k1")
+
+
+@pytest.mark.parametrize(
+    ("strategies", "standards"),
+    [
+        (SIX, ("MNGNAS", "FairNAS")),
+        ([name for name in (*SIX, "third") if name != "fairnas"], ("MNGNAS",)),
+        (["mngnas-k2", *(name for name in (*SIX, "third") if name not in ("fairnas", "mngnas"))], ("MNGNAS k2",)),
+    ],
+)
+def test_of_many_methods_each_is_compared_with_the_standards(strategies, standards, table, tmp_path):
+    small_study(tmp_path, table, strategies, seeds=(0, 1))
+    results = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2)
+    assert results.compared_with == standards
+    labels = [row.label for row in results.rows]
+    n = len(labels)
+    for place, standard in enumerate(standards):
+        assert {one.a for one in results.differences if one.b == standard} == set(labels) - set(standards[: place + 1])
+    assert len(results.differences) == sum(n - 1 - place for place in range(len(standards)))
+    taus_of = {row.label: np.array(row.metrics["kendall_tau_b"].values) for row in results.rows}
+    for one in results.differences:
+        assert one.difference == paired_difference(taus_of[one.a], taus_of[one.b])
+
+
+def test_of_five_methods_all_pairs_are_compared(table, tmp_path):
+    small_study(tmp_path, table, SIX[:5], seeds=(0, 1))
+    results = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2)
+    assert (len(results.differences), results.compared_with) == (10, ())
+
 
 @pytest.mark.parametrize(
     ("seeds", "index", "common", "reason"),
@@ -433,6 +468,41 @@ def test_tau_figure_lists_both_intervals(runs, results):
     assert rows[2] == ("MNGNAS", "mngnas", "mean, interval over seeds", "", s.mean, s.ci_low, s.ci_high, 2)
     assert rows[3][2:] == ("mean, interval over architectures", "", a.value, a.ci_low, a.ci_high, N_ARCH)
     assert [row[0] for row in rows if row[2] == "reference"] == [r.label for r in results.references]
+
+
+def test_ablations_are_differences_to_mngnas_and_the_best_comes_first(table, tmp_path):
+    small_study(tmp_path, table, ("mngnas-k2", "mngnas", "spos", "mngnas-k1"), seeds=(0, 1, 2))
+    write_run(tmp_path, table, "fairnas", 1, index=SAMPLE)
+    write_run(tmp_path, table, "fairnas", 4, index=SAMPLE)
+    runs = read_runs(tmp_path, table, TARGET)
+    results = evaluate_study(runs, 2)
+    figure = ablations(runs, results)
+    values = {row.strategy: row.metrics["kendall_tau_b"].values for row in results.rows}
+    assert [line.strategy for line in figure.lines] == ["mngnas-k2", "spos", "mngnas-k1"]
+    for line in figure.lines:
+        assert line.mean == paired_difference(values[line.strategy], values["mngnas"])
+        assert line.values == pytest.approx(np.subtract(values[line.strategy], values["mngnas"]))
+        assert runs.methods[line.place].strategy == line.strategy
+    assert figure.left_out == ("FairNAS: 1 common seed: two are needed",)
+    rows = list(figure.rows())
+    first = figure.lines[0]
+    assert rows[0] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", 0, first.values[0], "", "", "")
+    assert rows[3] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", "mean", *vars(first.mean).values())[: len(rows[3])]
+    assert len(rows) == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("strategies", "seeds"),
+    [
+        (("mngnas", "mngnas-k1", "spos", "fairnas"), (0, 1)),  # one ablation is a difference, not a picture
+        (("mngnas-k1", "mngnas-k2", "mngnas-k8"), (0, 1)),  # nothing to compare with
+        (("mngnas", "mngnas-k1", "mngnas-k2"), (0,)),
+    ],
+)
+def test_without_ablations_there_is_no_such_picture(strategies, seeds, table, tmp_path):
+    small_study(tmp_path, table, strategies, seeds)
+    runs = read_runs(tmp_path, table, TARGET)
+    assert ablations(runs, evaluate_study(runs, 2)) is None
 
 
 def test_guidance_is_what_the_first_seed_wrote_down(runs, results):
