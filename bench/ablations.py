@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.figures import CsvRow
-from bench.intervals import Estimate
+from bench.intervals import SeedSpread, seed_spread
 from bench.methods import StudyRuns
 from bench.results import Results, difference
 
@@ -21,7 +21,7 @@ class GainLine:
     place: int  # in `StudyRuns.methods`
     seeds: tuple[int, ...]  # that both have
     values: tuple[float, ...]  # of the seeds
-    mean: Estimate  # with its interval over seeds
+    spread: SeedSpread
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,8 @@ class AblationsFigure:
             names = line.label, line.strategy, self.standard
             for seed, value in zip(line.seeds, line.values, strict=True):
                 yield *names, seed, value, "", "", ""
-            yield *names, "mean", line.mean.value, line.mean.ci_low, line.mean.ci_high, line.mean.n
+            s = line.spread
+            yield *names, "mean", s.mean, s.ci_low, s.ci_high, s.n
 
 
 def ablations(study: StudyRuns, results: Results) -> AblationsFigure | None:
@@ -58,6 +59,7 @@ def ablations(study: StudyRuns, results: Results) -> AblationsFigure | None:
             left_out.append(f"{method.label}: {gain.reason}")
             continue
         place = study.methods.index(method)
-        lines.append(GainLine(method.label, method.strategy, place, gain.seeds, gain.values, gain.difference))
-    lines.sort(key=lambda line: -line.mean.value)
+        spread = seed_spread(gain.values)
+        lines.append(GainLine(method.label, method.strategy, place, gain.seeds, gain.values, spread))
+    lines.sort(key=lambda line: -line.spread.mean)
     return AblationsFigure(standard[0].label, tuple(lines), tuple(left_out)) if lines else None

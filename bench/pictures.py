@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 ROOM = 6  # methods in a picture that has a panel, a row or a line with a band for each
 _FIRST = ("mngnas", "fairnas", "spos")  # strategies that are kept before all others
 _T = TypeVar("_T", Panel, MethodCurve, SearchLine, MethodGuidance)
+_L = TypeVar("_L", MethodCurve, SearchLine)
 WIDTH = 7.2  # inches: the text width of a page, so that fonts print as set here
 STYLE = {
     "svg.hashsalt": "bench.plots",
@@ -124,6 +125,12 @@ def _foremost(methods: Sequence[_T]) -> list[_T]:
     return [one for one in methods if one in kept]
 
 
+def _lines(methods: Sequence[_L]) -> tuple[_L, ...]:
+    """`_foremost`; where that leaves any out, with looks that differ from each other, not those of other pictures."""
+    shown = _foremost(methods)
+    return tuple(shown if len(shown) == len(methods) else (replace(one, place=n) for n, one in enumerate(shown)))
+
+
 def _left_out(methods: Sequence[_T]) -> str:
     """The end of a caption."""
     names = [one.label for one in methods if one not in _foremost(methods)]
@@ -168,7 +175,7 @@ def draw_curves(numbers: CurvesFigure) -> "Figure":
     """The same curves against three measures of effort."""
     figure, axes = _grid(3, 3, (WIDTH / 3, 2.9))
     labels = {"passes": "forward-backward passes", "images": "training images", "seconds": "seconds of training"}
-    shown = replace(numbers, methods=tuple(_foremost(numbers.methods)))
+    shown = replace(numbers, methods=_lines(numbers.methods))
     for ax, (progress, label) in zip(axes, labels.items(), strict=True):
         plot_curves(ax, shown, progress)
         ax.set_xlabel(label)
@@ -185,7 +192,7 @@ def draw_search(numbers: SearchFigure) -> "Figure":
 
     figure = Figure(figsize=(WIDTH, 3.5 * len(numbers.groups)), layout="constrained")
     for place, whole in enumerate(numbers.groups):
-        group = replace(whole, methods=tuple(_foremost(whole.methods)))
+        group = replace(whole, methods=_lines(whole.methods))
         part = figure.add_subfigure(figure.add_gridspec(len(numbers.groups), 1)[place])
         left, right = part.subplots(1, 2)
         plot_regret(right, group)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from bench.ablations import AblationsFigure
 from bench.figures import CurvesFigure, Panel, SearchGroup, SearchLine, TauFigure
 from bench.guidance import MethodGuidance
-from bench.intervals import Estimate, SeedSpread
+from bench.intervals import SeedSpread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,24 +135,23 @@ def plot_gains(ax: "Axes", figure: AblationsFigure) -> "Axes":
     """A row a method: its seeds as dots and the mean with its interval, all minus MNGNAS on the same seeds."""
     ends = [0.0]
     for y, line in enumerate(figure.lines):
-        _seeds_and_mean(ax, y, line.place, line.values, line.mean)
-        ends += [*line.values, line.mean.ci_low, line.mean.ci_high]
+        _seeds_and_mean(ax, y, line.place, line.values, line.spread)
+        ends += [*line.values, line.spread.ci_low, line.spread.ci_high]
     ax.axvline(0, color=REFERENCE, linestyle="--", linewidth=1, label=figure.standard, zorder=1)
     ax.set_xlabel(f"Kendall tau-b minus that of {figure.standard} on the same seed")
     return _rows(ax, [line.label for line in figure.lines], np.array(ends))
 
 
 def _seeds_and_mean(
-    ax: "Axes", y: int, place: int, values: Sequence[float], mean: SeedSpread | Estimate, *, filled: bool = True
+    ax: "Axes", y: int, place: int, values: Sequence[float], spread: SeedSpread, *, filled: bool = True
 ) -> None:
     """Seeds as dots above the line `y`; on it the mean with the interval over seeds, in the look of `place`."""
     colour = look_of(place)["color"]
     ax.plot(values, [y - 0.22] * len(values), ".", color=colour, markersize=5, label="one seed")
-    if np.isfinite(mean.ci_low):
-        ax.plot([mean.ci_low, mean.ci_high], [y, y], color=colour, linewidth=2.6, label="mean, 95 % over seeds")
+    if np.isfinite(spread.ci_low):
+        ax.plot([spread.ci_low, spread.ci_high], [y, y], color=colour, linewidth=2.6, label="mean, 95 % over seeds")
     face, edge = (colour, "white") if filled else ("white", colour)
-    middle = mean.mean if isinstance(mean, SeedSpread) else mean.value
-    ax.plot(middle, y, look_of(place)["marker"], color=face, markeredgecolor=edge, markersize=7.5)
+    ax.plot(spread.mean, y, look_of(place)["marker"], color=face, markeredgecolor=edge, markersize=7.5)
 
 
 def _rows(ax: "Axes", labels: Sequence[str], ends: np.ndarray) -> "Axes":

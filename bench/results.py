@@ -1,7 +1,7 @@
 """Every number in the tables of a report: methods in, frozen dataclasses out."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from bench.evaluation import ReferenceRow, disconnected, reference_rows
-from bench.intervals import Estimate, SeedSpread, bootstrap_mean, paired_difference, seed_spread
+from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_difference
 from bench.methods import Method, Scored, StudyRuns, value_of
 from bench.metrics import METRICS, InTop, Metric, kendall_tau_b, named
+from bench.picks import Pick, picks
 from mngnas.space import N_ARCH, from_index, to_str
 
 GENERATOR_SEED = 0  # of every bootstrap in a report
@@ -27,16 +28,6 @@ _RESAMPLED = SHOWN[:4]  # those that the bootstrap has from counts; the others w
 _TAU = METRICS["kendall_tau_b"]
 ALL_PAIRS = 5  # methods of which all pairs are compared; of more, every method with those of `_STANDARDS`
 _STANDARDS = ("mngnas", "fairnas")  # strategies; the first method where none is there
-
-
-@dataclass(frozen=True)
-class OverSeeds:
-    """One number per seed and what they say together."""
-
-    values: tuple[float, ...]  # in the order of the seeds, NaN where undefined
-    spread: SeedSpread  # over the seeds where it is defined
-    n: tuple[int, ...] = ()  # how many architectures each value looks at
-    architectures: Estimate | None = None  # bootstrap of the mean over seeds
 
 
 @dataclass(frozen=True)
@@ -98,6 +89,7 @@ class Results:
     differences: tuple[Difference, ...]  # of all pairs, or of every method to those of `compared_with`
     compared_with: tuple[str, ...]  # labels; empty for all pairs
     teachers: tuple[TeacherRow, ...]
+    picks: tuple[Pick, ...]  # of all methods
     resamples: int
 
 
@@ -114,14 +106,13 @@ def evaluate_study(study: StudyRuns, resamples: int = 1000) -> Results:
     rng = np.random.default_rng(GENERATOR_SEED)
     references = reference_rows(true, study.parameters, study.flops, of_seeds, resamples=resamples, rng=rng)
     rows = tuple(_result_row(study, method, resamples, common, references[0]) for method in study.methods)
-    return Results(rows, references, *_differences(study.methods, rows), tuple(_teachers(study)), resamples)
-
-
-def _over_seeds(values: Sequence[float], n: Iterable[int] = (), architectures: Estimate | None = None) -> OverSeeds:
-    """Spread over the values that are defined."""
-    defined = [value for value in values if math.isfinite(value)]
-    undefined = SeedSpread(math.nan, math.nan, math.nan, math.nan, 0)
-    return OverSeeds(tuple(values), seed_spread(defined) if defined else undefined, tuple(n), architectures)
+    differences, compared_with = _differences(study.methods, rows)
+    return Results(
+        *(rows, references, differences, compared_with),
+        teachers=tuple(_teachers(study)),
+        picks=picks(study),
+        resamples=resamples,
+    )
 
 
 def _result_row(
@@ -140,15 +131,15 @@ def _result_row(
         seeds=tuple(scored.seed for scored in seeds),
         is_sample=any(len(scored.true) < np.isfinite(study.truth).sum() for scored in seeds),
         metrics=MappingProxyType({m.name: _measured(study, seeds, m, resamples) for m in SHOWN}),
-        tau_connected=_over_seeds(
+        tau_connected=OverSeeds.of(
             [value_of(kendall_tau_b, s, s.accuracy) for s in connected], [len(s.true) for s in connected]
         ),
-        tau_by_loss=_over_seeds([value_of(kendall_tau_b, s, -s.loss) for s in seeds], [len(s.true) for s in seeds]),
+        tau_by_loss=OverSeeds.of([value_of(kendall_tau_b, s, -s.loss) for s in seeds], [len(s.true) for s in seeds]),
         tau_of_parameters=of_parameters,
-        passes=_over_seeds([record.passes for record in records]),
-        images_seen=_over_seeds([float(record.images_seen) for record in records]),
-        train_seconds=_over_seeds([record.train_seconds for record in records]),
-        score_seconds=_over_seeds([record.score_seconds for record in records]),
+        passes=OverSeeds.of([record.passes for record in records]),
+        images_seen=OverSeeds.of([float(record.images_seen) for record in records]),
+        train_seconds=OverSeeds.of([record.train_seconds for record in records]),
+        score_seconds=OverSeeds.of([record.score_seconds for record in records]),
         devices=tuple(dict.fromkeys(record.device for record in records)),
     )
 
@@ -158,8 +149,8 @@ def _measured(study: StudyRuns, seeds: Sequence[Scored], metric: Metric, resampl
     values = [value_of(metric.function, scored, scored.accuracy) for scored in seeds]
     n = [_looked_at(metric, scored.true) for scored in seeds]
     if metric not in _RESAMPLED:
-        return _over_seeds(values, n)
-    return _over_seeds(values, n, _bootstrap_mean(seeds, scores, study.truth, metric, resamples))
+        return OverSeeds.of(values, n)
+    return OverSeeds.of(values, n, _bootstrap_mean(seeds, scores, study.truth, metric, resamples))
 
 
 def _looked_at(metric: Metric, true: np.ndarray) -> int:

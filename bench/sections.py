@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bench.about import About
 from bench.evaluation import ReferenceRow
 from bench.pages import Block, Code, Facts, Heading, Paragraph, TextTable
+from bench.picks import Pick, PickTruth
 from bench.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
 from bench.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
 from mngnas.space import N_ARCH
@@ -38,6 +39,7 @@ def tables(results: Results) -> list[Block]:
         *_rankings(results),
         *_references(results.references),
         *_tops(results.rows),
+        *_picks(results.picks),
         *_costs(results.rows),
         *_differences(results),
         *_teachers(results.teachers),
@@ -95,6 +97,41 @@ def _tops(rows: Sequence[ResultRow]) -> list[Block]:
             "best true accuracy minus that of the highest score, which is the last column."
         ),
     ]
+
+
+def _picks(picks: Sequence[Pick]) -> list[Block]:
+    truths = picks[0].truth.values()
+    best = ", ".join(f"{name} {percent(one.best)} %" for name, one in picks[0].truth.items())
+    n, n_better = sum(len(one.seeds) for one in picks), sum(one.n_better for one in picks)
+    known = (
+        ""
+        if not n_better
+        else f" The pick is among the architectures that have a ground truth: without that "
+        f"restriction {n_better} of {n} picks would be others, whose accuracy nobody knows."
+    )
+    return [
+        Heading("The architecture that each method would pick"),
+        TextTable(
+            ("method", "scores", "architecture, first seed", *(f"{one.target}, %" for one in truths)),
+            tuple(map(_pick_row, picks)),
+        ),
+        Paragraph(
+            "The architecture of highest one-shot accuracy, of those that tie the one of lowest loss. The scores are "
+            "of validation images: the pick never saw the table. Means over the picks of all seeds with their 95 % "
+            f"t-interval over seeds. Regret, in percent points: the best of the whole table ({best}) minus the pick."
+            + known
+        ),
+    ]
+
+
+def _pick_row(pick: Pick) -> tuple[str, ...]:
+    return (pick.label, pick.score_set, pick.arch_str[0] or NOT_KNOWN, *map(_pick_truth, pick.truth.values()))
+
+
+def _pick_truth(one: PickTruth) -> str:
+    regret = one.regret.spread
+    low_to_high = f", {interval(100 * regret.ci_low, 100 * regret.ci_high, 2)}" if regret.n > 1 else ""
+    return f"{over_seeds(one.accuracy, digits=2, scale=100)}\nregret {number(100 * regret.mean, 2)}{low_to_high}"
 
 
 def _costs(rows: Sequence[ResultRow]) -> list[Block]:

@@ -316,6 +316,71 @@ def test_run_that_diverged_is_counted_and_not_lost(table, tmp_path):
     assert math.isfinite(tau.architectures.ci_low)
 
 
+def test_pick_is_the_best_scored_and_of_those_that_tie_the_lowest_loss(table, tmp_path):
+    truth = table.mean(TARGET)
+    sets = []
+    for loss in ([1, 3, 2, 0], [1, 2, 2, 0]):  # of 40 and 50 the best score, with another loss, then the same
+        one = ScoreSet(np.array([7, 50, 40, 3]), np.array([0.2, 0.6, 0.6, 0.5]), np.array(loss, dtype=float))
+        sets.append({"inherited": one, "retrained": ScoreSet(one.arch_index, one.accuracy[::-1], one.loss)})
+        write_run(tmp_path, table, seed=len(sets), sets=sets[-1])
+    dead = ScoreSet(SAMPLE, np.full(300, np.nan), np.full(300, np.nan))
+    write_run(tmp_path, table, seed=3, sets={"inherited": dead, "retrained": sets[0]["inherited"]})
+    inherited, retrained = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).picks
+    assert (inherited.score_set, inherited.seeds, inherited.n_better) == ("inherited", (1, 2, 3), 0)
+    assert inherited.arch_index == (40, 40, None)
+    assert [None if text is None else parse(text) for text in inherited.arch_str] == [*[from_index(40)] * 2, None]
+    assert (retrained.score_set, retrained.arch_index) == ("retrained", (40, 40, 40))
+    assert list(inherited.truth) == ["digits"]
+    found = inherited.truth["digits"]
+    assert found.target == "digits test accuracy after 5 epochs"
+    assert found.best == truth.max()
+    assert found.accuracy.values[:2] == (truth[40], truth[40])
+    assert math.isnan(found.regret.values[2])
+    assert found.regret.spread == seed_spread([truth.max() - truth[40]] * 2)
+
+
+def test_pick_is_judged_on_every_data_set_after_the_longest_training(tmp_path):
+    small = made_up_table()
+    rng = np.random.default_rng(3)
+    other = rng.uniform(0.2, 0.7, (N_ARCH, 2)).astype(np.float32)
+    other[40] = np.nan
+    measures = {
+        TARGET: small.values(TARGET),
+        Measure("digits", "test", 12): small.values(TARGET) + np.float32(0.1),
+        Measure("digits", "valid", 90): other,
+        Measure("letters", "test", 200): other,
+        Measure("letters", "test", 12): other / 2,
+        Measure("letters", "test", 200, "loss"): 1 - other,
+    }
+    table = Table("made-up", "nas-bench-201", measures, parameters=small.parameters, flops=small.flops)
+    for seed, best in ((0, 60), (1, 40), (2, 70)):
+        index = np.array([best, 5])
+        write_run(tmp_path, table, seed=seed, sets={"inherited": ScoreSet(index, np.array([0.6, 0.5]), np.ones(2))})
+    (pick,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).picks
+    assert {name: one.target for name, one in pick.truth.items()} == {
+        "digits": "digits test accuracy after 12 epochs",
+        "letters": "letters test accuracy after 200 epochs",
+    }
+    for name, measure in (("digits", Measure("digits", "test", 12)), ("letters", Measure("letters", "test"))):
+        truth, found = table.mean(measure), pick.truth[name]
+        assert found.accuracy.values == pytest.approx(truth[[60, 40, 70]], nan_ok=True)
+        assert found.best == np.nanmax(truth)
+        assert found.regret.values == pytest.approx(np.nanmax(truth) - truth[[60, 40, 70]], nan_ok=True)
+    letters = pick.truth["letters"].regret
+    assert (letters.spread.n, letters.spread) == (2, seed_spread([letters.values[0], letters.values[2]]))
+
+
+def test_pick_has_a_ground_truth_and_it_is_counted_where_another_scores_higher(tmp_path):
+    known = np.arange(0, N_ARCH, 40)
+    table = made_up_table(known)
+    for seed, index in enumerate(([1, 40, 80], [40, 1, 80], [40, 80, 1])):
+        one = ScoreSet(np.array(index), np.array([0.6, 0.5, 0.4]), np.ones(3))
+        write_run(tmp_path, table, seed=seed, sets={"inherited": one})
+    (pick,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).picks
+    assert pick.arch_index == (40, 40, 40)
+    assert pick.n_better == 1
+
+
 # ----------------------------------------------------------------------------------------------------------- refusals
 
 
@@ -480,14 +545,16 @@ def test_ablations_are_differences_to_mngnas_and_the_best_comes_first(table, tmp
     values = {row.strategy: row.metrics["kendall_tau_b"].values for row in results.rows}
     assert [line.strategy for line in figure.lines] == ["mngnas-k2", "spos", "mngnas-k1"]
     for line in figure.lines:
-        assert line.mean == paired_difference(values[line.strategy], values["mngnas"])
+        paired = paired_difference(values[line.strategy], values["mngnas"])
+        assert (line.spread.mean, line.spread.ci_low) == (paired.value, paired.ci_low)
         assert line.values == pytest.approx(np.subtract(values[line.strategy], values["mngnas"]))
         assert runs.methods[line.place].strategy == line.strategy
     assert figure.left_out == ("FairNAS: 1 common seed: two are needed",)
     rows = list(figure.rows())
     first = figure.lines[0]
     assert rows[0] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", 0, first.values[0], "", "", "")
-    assert rows[3] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", "mean", *vars(first.mean).values())[: len(rows[3])]
+    mean = first.spread.mean, first.spread.ci_low, first.spread.ci_high, 3
+    assert rows[3] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", "mean", *mean)
     assert len(rows) == 3 * 4
 
 

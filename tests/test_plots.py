@@ -165,13 +165,13 @@ def test_gains_are_seeds_means_and_intervals_around_zero(many, ax):
         lines.setdefault(line.get_label(), []).append(line)
     for y, gain in enumerate(figure.lines):
         assert tuple(lines["one seed"][y].get_xdata()) == gain.values
-        assert list(lines["mean, 95 % over seeds"][y].get_xdata()) == [gain.mean.ci_low, gain.mean.ci_high]
+        assert list(lines["mean, 95 % over seeds"][y].get_xdata()) == [gain.spread.ci_low, gain.spread.ci_high]
         assert set(lines["mean, 95 % over seeds"][y].get_ydata()) == {y}
         assert lines["one seed"][y].get_color() == look_of(gain.place)["color"]
     assert set(lines["MNGNAS"][0].get_xdata()) == {0}
     assert [label.get_text() for label in ax.get_yticklabels()] == [gain.label for gain in figure.lines]
     low, high = ax.get_xlim()
-    assert low < min(gain.mean.ci_low for gain in figure.lines) < 0 < high
+    assert low < min(gain.spread.ci_low for gain in figure.lines) < 0 < high
 
 
 @pytest.mark.parametrize("stage", [None, 0, 2])

@@ -204,6 +204,25 @@ def test_teachers_are_shown_with_what_the_search_did_not_see(page, paths, table)
     ]
 
 
+def test_picks_are_shown_with_their_truth(page, paths, table):
+    text, truth = paths.html.read_text(), table.mean(TARGET)
+    assert "the pick never saw the table" in text
+    assert f"the best of the whole table (digits {100 * truth.max():.2f} %)" in text
+    assert "among the architectures that have a ground truth" not in text  # all have one
+    row = json.loads(paths.results.read_text())["picks"][0]
+    assert (row["label"], row["score_set"], row["n_better"]) == ("MNGNAS", "inherited", 0)
+    assert row["truth"]["digits"]["accuracy"]["values"] == [truth[index] for index in row["arch_index"]]
+    accuracy, regret = (row["truth"]["digits"][name]["spread"] for name in ("accuracy", "regret"))
+    at = page.cells.index(f"{row['arch_str'][0]}\n")
+    low, mean, high = (f"{100 * regret[name]:.2f}".replace("-", "−") for name in ("ci_low", "mean", "ci_high"))
+    assert page.cells[at - 2 : at] == ["MNGNAS\n", "inherited\n"]
+    assert page.cells[at + 1].splitlines() == [
+        f"{100 * accuracy['mean']:.2f}",
+        f"seeds {100 * accuracy['ci_low']:.2f} to {100 * accuracy['ci_high']:.2f}",
+        f"regret {mean}, {low} to {high}",
+    ]
+
+
 @pytest.mark.usefixtures("one_picture")
 def test_no_teachers_no_table(table, tmp_path):
     small_study(tmp_path, table, ("spos",), seeds=(0,))
@@ -266,6 +285,7 @@ def test_partial_table_is_told(tmp_path):
     assert "Only 300 of 15,625 architectures have a ground truth" in text
     assert "all, n = 300" in text
     assert "300 of 15,625, with inherited weights" in text
+    assert "without that restriction 1 of 1 picks would be others" in text
 
 
 @pytest.mark.usefixtures("one_picture")
