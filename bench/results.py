@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.agreement import Agreement, agreements
 from bench.evaluation import ReferenceRow, disconnected, reference_rows
 from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_difference
 from bench.methods import Method, Scored, StudyRuns, value_of
@@ -90,6 +91,7 @@ class Results:
     compared_with: tuple[str, ...]  # labels; empty for all pairs
     teachers: tuple[TeacherRow, ...]
     picks: tuple[Pick, ...]  # of all methods
+    agreements: tuple[Agreement, ...]  # of those with two seeds or more
     resamples: int
 
 
@@ -111,6 +113,7 @@ def evaluate_study(study: StudyRuns, resamples: int = 1000) -> Results:
         *(rows, references, differences, compared_with),
         teachers=tuple(_teachers(study)),
         picks=picks(study),
+        agreements=agreements(study),
         resamples=resamples,
     )
 

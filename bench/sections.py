@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bench.about import About
+from bench.agreement import Agreement
 from bench.evaluation import ReferenceRow
 from bench.pages import Block, Code, Facts, Heading, Paragraph, TextTable
 from bench.picks import Pick, PickTruth
@@ -38,6 +39,7 @@ def tables(results: Results) -> list[Block]:
     return [
         *_rankings(results),
         *_references(results.references),
+        *_agreements(results.agreements),
         *_tops(results.rows),
         *_picks(results.picks),
         *_costs(results.rows),
@@ -95,6 +97,30 @@ def _tops(rows: Sequence[ResultRow]) -> list[Block]:
             "cannot be compared with those of all. P@top 5 %: the share of the predicted top 5 % that is in the true "
             "top 5 %; random choice gives 0.05. Best true rank: of the ten highest scores, 1 = the best. Regret: the "
             "best true accuracy minus that of the highest score, which is the last column."
+        ),
+    ]
+
+
+def _agreements(agreements: Sequence[Agreement]) -> list[Block]:
+    if not agreements:
+        return []
+    return [
+        Heading("Agreement of seeds"),
+        TextTable(
+            ("method", "scores", "pairs of seeds", "architectures", "tau-b by accuracy", "tau-b by loss"),
+            tuple(
+                (
+                    *(one.label, one.score_set, str(len(one.n)), count(one.n)),
+                    *(number(one.mean_by_accuracy), number(one.mean_by_loss)),
+                )
+                for one in agreements
+            ),
+        ),
+        Paragraph(
+            "Tau-b between the scores of two seeds over all architectures that both scored, also those without a "
+            "ground truth; the mean over the pairs where it is defined. It needs no ground truth, so it may be used to "
+            "choose hyper-parameters; high agreement is necessary for ranking well and not sufficient, as all seeds "
+            "may make the same mistakes."
         ),
     ]
 

@@ -316,6 +316,40 @@ def test_run_that_diverged_is_counted_and_not_lost(table, tmp_path):
     assert math.isfinite(tau.architectures.ci_low)
 
 
+def test_seeds_agree_on_all_that_both_scored(tmp_path):
+    table = made_up_table(np.arange(0, N_ARCH, 40))  # most of the architectures have no ground truth
+    rng = np.random.default_rng(2)
+    indices = [rng.permutation(200), rng.permutation(300)[:250], 100 + rng.permutation(200)]
+    sets = [ScoreSet(index, rng.normal(size=len(index)), rng.normal(size=len(index))) for index in indices]
+    for seed, one in enumerate(sets):
+        write_run(tmp_path, table, seed=seed, sets={"inherited": one})
+    write_run(tmp_path, table, "fairnas", sets={"inherited": sets[0]})
+    (found,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).agreements  # FairNAS has one seed
+    assert (found.label, found.seeds) == ("SPOS", (0, 1, 2))
+    by_hand: dict[str, list] = {"accuracy": [], "loss": []}
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        common = sorted(set(indices[a].tolist()) & set(indices[b].tolist()))
+        for name, taus_of in by_hand.items():
+            x, y = (dict(zip(s.arch_index, getattr(s, name), strict=True)) for s in (sets[a], sets[b]))
+            taus_of.append(kendall_tau_b([x[i] for i in common], [y[i] for i in common]))
+    assert (list(found.by_accuracy), list(found.by_loss)) == (by_hand["accuracy"], by_hand["loss"])
+    assert found.mean_by_accuracy == pytest.approx(np.mean(by_hand["accuracy"]))
+    assert found.mean_by_loss == pytest.approx(np.mean(by_hand["loss"]))
+    assert found.n[1] == 100
+
+
+def test_seeds_without_common_architectures_and_diverged_ones_have_no_agreement(table, tmp_path):
+    dead = ScoreSet(SAMPLE, np.full(300, 0.1), np.full(300, np.nan))
+    sets = [scores(table, 1, SAMPLE), dead, scores(table, 2, np.setdiff1d(EVERYTHING, SAMPLE)[:9])]
+    for seed, one in enumerate(sets):
+        write_run(tmp_path, table, seed=seed, sets={"inherited": one})
+    write_run(tmp_path, table, seed=3, sets={"inherited": scores(table, 3, SAMPLE)})
+    (found,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).agreements
+    assert [math.isfinite(tau) for tau in found.by_accuracy] == [False, False, True, False, False, False]
+    assert (found.mean_by_accuracy, found.mean_by_loss) == (found.by_accuracy[2], found.by_loss[2])
+    assert found.n == (300, 0, 300, 0, 300, 0)
+
+
 def test_pick_is_the_best_scored_and_of_those_that_tie_the_lowest_loss(table, tmp_path):
     truth = table.mean(TARGET)
     sets = []

@@ -223,6 +223,17 @@ def test_picks_are_shown_with_their_truth(page, paths, table):
     ]
 
 
+def test_agreement_of_seeds_is_shown(page, paths):
+    assert "It needs no ground truth, so it may be used to choose hyper-parameters" in paths.html.read_text()
+    found = json.loads(paths.results.read_text())["agreements"]
+    assert [row["label"] for row in found] == ["MNGNAS", "SPOS", "MNGNAS, retrained"]
+    for row in found:
+        means = [f"{np.mean(row[name]):.3f}\n".replace("-", "−") for name in ("by_accuracy", "by_loss")]
+        n = row["n"][0]
+        expected = [f"{row['label']}\n", f"{row['score_set']}\n", "3\n", f"{n}\n", *means]
+        assert expected in [page.cells[at : at + 6] for at in range(len(page.cells))]
+
+
 @pytest.mark.usefixtures("one_picture")
 def test_no_teachers_no_table(table, tmp_path):
     small_study(tmp_path, table, ("spos",), seeds=(0,))
@@ -272,6 +283,7 @@ def test_one_seed_invents_no_interval_over_seeds(table, tmp_path):
     assert "seeds n/a (1 seed)" in text
     assert not re.search(r"<small>seeds [−\d]", text.replace("seeds 4", ""))
     assert "1 common seed: two are needed" in text
+    assert "Agreement of seeds" not in text
     assert "# of these seeds here: 4" in text
     row = json.loads(paths.results.read_text())["rows"][0]
     assert row["metrics"]["kendall_tau_b"]["spread"]["ci_low"] is None
