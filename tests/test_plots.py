@@ -264,6 +264,13 @@ def test_of_few_methods_none_is_left_out(name, some):
     assert "Not shown" not in BY_NAME[name].caption(BY_NAME[name].numbers(*some))
 
 
+@pytest.mark.parametrize("name", ["curves", "search"])
+def test_lines_of_many_methods_have_colours_of_their_own(name, many):
+    figure = BY_NAME[name].draw(BY_NAME[name].numbers(*many))
+    handles = (figure.subfigs or [figure])[0].legends[0].legend_handles
+    assert len({handle.get_color() for handle in handles}) == ROOM + 1  # and that of what they are compared with
+
+
 def test_every_method_has_its_tau_and_its_row_against_mngnas(many):
     for name, rows in (("tau", 13), ("ablations", 12)):
         figure = BY_NAME[name].draw(BY_NAME[name].numbers(*many))
