@@ -16,6 +16,7 @@ from mngnas.errors import UserError, unknown
 
 DEFAULT_RUN = "run --benchmark digits201 --dataset digits --strategy spos,fairnas,mngnas --seeds 3 --preset digits"
 _PROGRAM = "run_bench.py"
+_ABLATE = "the same as run, with every ablation of MNGNAS but mngnas-plain, which is bit for bit FairNAS"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,14 +78,26 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(verify)
     verify.set_defaults(command=_data_verify)
 
-    run = command("run", _run, "train supernets, score all architectures, write the report")
-    _add_benchmark(run)
-    run.add_argument("--strategy", default="spos,fairnas,mngnas", help="one or more, separated by commas")
-    run.add_argument("--seeds", type=_positive, default=3, help="how many, counted from 0 (default: 3)")
-    run.add_argument("--preset", help="a name that `list` shows, or a .toml file (default: digits or cpu, by data set)")
-    run.add_argument("--out", type=Path, help="the study's directory (default: runs/BENCHMARK-DATASET-PRESET)")
-    _add_device(run)
-    run.add_argument("--jobs", type=_positive, help="runs side by side (default: one a core; on a GPU one)")
+    for name, text, strategies, seeds, suffix in (
+        ("run", "train supernets, score all architectures, write the report", "spos,fairnas,mngnas", 3, ""),
+        ("ablate", _ABLATE, "spos,fairnas,mngnas*,!mngnas-plain", 5, "-ablations"),
+    ):
+        run = command(name, _run, text)
+        _add_benchmark(run)
+        run.add_argument(
+            "--strategy",
+            default=strategies,
+            help="names or shell-style patterns, separated by commas; ! before one leaves out (default: %(default)s)",
+        )
+        run.add_argument("--seeds", type=_positive, default=seeds, help=f"how many, counted from 0 (default: {seeds})")
+        run.add_argument(
+            "--preset", help="a name that `list` shows, or a .toml file (default: digits or cpu, by data set)"
+        )
+        where = f"runs/BENCHMARK-DATASET-PRESET{suffix}"
+        run.add_argument("--out", type=Path, help=f"the study's directory (default: {where})")
+        _add_device(run)
+        run.add_argument("--jobs", type=_positive, help="runs side by side (default: one a core; on a GPU one)")
+        run.set_defaults(suffix=suffix)
 
     evaluate = command("evaluate", _evaluate, "compare predictions from a JSON or CSV file with the ground truth")
     evaluate.add_argument("scores", type=Path, metavar="SCORES", help="architecture -> score, see bench/predictions.py")
@@ -206,17 +219,15 @@ def _run(options: argparse.Namespace) -> None:
     from bench.protocol import load_preset
     from bench.study import Study, open_study, run_study
     from mngnas.datasets import load_images
-    from mngnas.strategies import make_strategy
+    from mngnas.strategies import strategy_names
 
-    strategies = list(dict.fromkeys(options.strategy.split(",")))
-    for name in strategies:
-        make_strategy(name)
+    strategies = strategy_names(options.strategy)
     _check_device(options.device)
     dataset = _dataset(options)
     preset = load_preset(options.preset or ("digits" if dataset == "digits" else "cpu"))
     table = _table(options)
     images = load_images(dataset, options.mirror).train.name
-    out = options.out or Path("runs") / f"{options.benchmark}-{dataset}-{preset.name}"
+    out = options.out or Path("runs") / f"{options.benchmark}-{dataset}-{preset.name}{options.suffix}"
     study = Study(options.benchmark, dataset, images, preset, table.checksum, options.device, options.mirror)
     open_study(out, study)
     jobs = [(strategy, seed) for seed in range(options.seeds) for strategy in strategies]

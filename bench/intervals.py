@@ -4,6 +4,7 @@ For a correlation a resample is no more than the number of times that each archi
 takes many of those at once. Every other metric is computed anew on each resample.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,23 @@ class SeedSpread:
     ci_high: float
     n: int
     level: float = 0.95
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """One number per seed and what they say together."""
+
+    values: tuple[float, ...]  # in the order of the seeds, NaN where undefined
+    spread: SeedSpread  # over the seeds where it is defined
+    n: tuple[int, ...] = ()  # how many architectures each value looks at
+    architectures: Estimate | None = None  # bootstrap of the mean over seeds
+
+    @staticmethod
+    def of(values: Sequence[float], n: Iterable[int] = (), architectures: Estimate | None = None) -> "OverSeeds":
+        """With the spread over the values that are defined."""
+        defined = [value for value in values if math.isfinite(value)]
+        undefined = SeedSpread(math.nan, math.nan, math.nan, math.nan, 0)
+        return OverSeeds(tuple(values), seed_spread(defined) if defined else undefined, tuple(n), architectures)
 
 
 # ------------------------------------------------------------------------------------------------------- over seeds

@@ -4,33 +4,37 @@ No pyplot and no global state: a `Figure` is made, drawn and saved inside one st
 bytes. A new picture is one `draw_*` function, its caption, and one line in `PICTURES`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from bench.ablations import AblationsFigure, ablations
 from bench.figures import (
     CurvesFigure,
     FigureNumbers,
+    MethodCurve,
     Panel,
     PanelsFigure,
     SearchFigure,
     SearchGroup,
+    SearchLine,
     TauFigure,
     curves,
     panels,
     search,
     taus,
 )
-from bench.guidance import GuidanceFigure, guidance
+from bench.guidance import GuidanceFigure, MethodGuidance, guidance
 from bench.methods import StudyRuns
 from bench.plots import (
     plot_accuracies,
     plot_alpha,
     plot_curves,
+    plot_gains,
     plot_precision,
     plot_ranks,
     plot_regret,
@@ -44,6 +48,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
     from matplotlib.legend import Legend
 
+ROOM = 6  # methods in a picture that has a panel, a row or a line with a band for each
+_FIRST = ("mngnas", "fairnas", "spos")  # strategies that are kept before all others
+_T = TypeVar("_T", Panel, MethodCurve, SearchLine, MethodGuidance)
+_L = TypeVar("_L", MethodCurve, SearchLine)
 WIDTH = 7.2  # inches: the text width of a page, so that fonts print as set here
 STYLE = {
     "svg.hashsalt": "bench.plots",
@@ -110,12 +118,32 @@ def _legend(figure: "FigureBase", *axes: "Axes") -> "Legend":
     return figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
 
 
+def _foremost(methods: Sequence[_T]) -> list[_T]:
+    """Those that a picture has room for, in their order: of `_FIRST`, then the first of the rest."""
+    order = {name: place for place, name in enumerate(_FIRST)}
+    kept = sorted(methods, key=lambda one: order.get(one.strategy, len(order)))[:ROOM]
+    return [one for one in methods if one in kept]
+
+
+def _lines(methods: Sequence[_L]) -> tuple[_L, ...]:
+    """`_foremost`; where that leaves any out, with looks that differ from each other, not those of other pictures."""
+    shown = _foremost(methods)
+    return tuple(shown if len(shown) == len(methods) else (replace(one, place=n) for n, one in enumerate(shown)))
+
+
+def _left_out(methods: Sequence[_T]) -> str:
+    """The end of a caption."""
+    names = [one.label for one in methods if one not in _foremost(methods)]
+    return f" Not shown, but in the CSV: {', '.join(names)}." if names else ""
+
+
 def _clouds(numbers: PanelsFigure, plot: Callable[["Axes", Panel], "Axes"], x: str, y: str) -> "Figure":
     from matplotlib.collections import PolyCollection
 
-    columns = min(3, len(numbers.panels))
-    figure, axes = _grid(len(numbers.panels), columns, (2.3, 2.25) if columns == 3 else (3.0, 3.0))
-    for ax, panel in zip(axes, numbers.panels, strict=True):
+    shown = _foremost(numbers.panels)
+    columns = min(3, len(shown))
+    figure, axes = _grid(len(shown), columns, (2.3, 2.25) if columns == 3 else (3.0, 3.0))
+    for ax, panel in zip(axes, shown, strict=True):
         plot(ax, panel)
         name = fill(f"{panel.label}, seed\u00a0{panel.seed}", 24)
         ax.set_title(f"{name}\ntau-b {number(panel.tau)}, n = {len(panel.true):,}")
@@ -134,7 +162,7 @@ def _clouds(numbers: PanelsFigure, plot: Callable[["Axes", Panel], "Axes"], x: s
 
 
 def draw_accuracies(numbers: PanelsFigure) -> "Figure":
-    """A panel a method."""
+    """A panel a method, of `ROOM` at most."""
     return _clouds(numbers, plot_accuracies, "one-shot accuracy in % (predicted)", fill(f"{numbers.target}, %", 28))
 
 
@@ -147,8 +175,9 @@ def draw_curves(numbers: CurvesFigure) -> "Figure":
     """The same curves against three measures of effort."""
     figure, axes = _grid(3, 3, (WIDTH / 3, 2.9))
     labels = {"passes": "forward-backward passes", "images": "training images", "seconds": "seconds of training"}
+    shown = replace(numbers, methods=_lines(numbers.methods))
     for ax, (progress, label) in zip(axes, labels.items(), strict=True):
-        plot_curves(ax, numbers, progress)
+        plot_curves(ax, shown, progress)
         ax.set_xlabel(label)
         ax.sharey(axes[0])
         ax.tick_params(labelleft=ax is axes[0])
@@ -162,21 +191,31 @@ def draw_search(numbers: SearchFigure) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, 3.5 * len(numbers.groups)), layout="constrained")
-    for place, group in enumerate(numbers.groups):
+    for place, whole in enumerate(numbers.groups):
+        group = replace(whole, methods=_lines(whole.methods))
         part = figure.add_subfigure(figure.add_gridspec(len(numbers.groups), 1)[place])
         left, right = part.subplots(1, 2)
         plot_regret(right, group)
         _legend(part, plot_precision(left, group))
-        part.suptitle(f"{group.score_set} scores, n = {_sizes(group)}", fontsize=STYLE["font.size"])
+        part.suptitle(f"{whole.score_set} scores, n = {_sizes(whole)}", fontsize=STYLE["font.size"])
     return figure
 
 
 def draw_taus(numbers: TauFigure) -> "Figure":
     """A row a method."""
+    return _row_a_method(plot_taus, numbers, len(numbers.results.rows))
+
+
+def draw_ablations(numbers: AblationsFigure) -> "Figure":
+    """A row a method."""
+    return _row_a_method(plot_gains, numbers, len(numbers.lines))
+
+
+def _row_a_method(plot: Callable[["Axes", Any], "Axes"], numbers: FigureNumbers, rows: int) -> "Figure":
     from matplotlib.lines import Line2D
 
-    figure, axes = _grid(1, 1, (WIDTH, 1.3 + 0.42 * len(numbers.results.rows)))
-    for handle in _legend(figure, plot_taus(axes[0], numbers)).legend_handles:
+    figure, axes = _grid(1, 1, (WIDTH, 1.3 + 0.42 * rows))
+    for handle in _legend(figure, plot(axes[0], numbers)).legend_handles:
         if isinstance(handle, Line2D):
             handle.set_color("black")  # it stands for all rows
     return figure
@@ -184,10 +223,11 @@ def draw_taus(numbers: TauFigure) -> "Figure":
 
 def draw_guidance(numbers: GuidanceFigure) -> "Figure":
     """A row a method: the mean over stages, then each stage."""
-    stages = max(len(line.alpha) for method in numbers.methods for line in method.teachers)
+    shown = _foremost(numbers.methods)
+    stages = max(len(line.alpha) for method in shown for line in method.teachers)
     columns = 1 + stages
-    figure, axes = _grid(columns * len(numbers.methods), columns, (WIDTH / columns, 1.7))
-    for place, method in enumerate(numbers.methods):
+    figure, axes = _grid(columns * len(shown), columns, (WIDTH / columns, 1.7))
+    for place, method in enumerate(shown):
         row = axes[place * columns : (place + 1) * columns]
         for ax, stage in zip(row, (None, *range(stages)), strict=True):
             plot_alpha(ax, method, stage)
@@ -215,6 +255,7 @@ def caption_accuracies(numbers: PanelsFigure) -> str:
         "over the table's seeds), spaced by the logarithm of the error so that the many good architectures are not "
         "squeezed into one line. A good method shows a rising band that is narrow at its upper right end. Dark cells "
         "hold many architectures (logarithmic scale). The panels have their own horizontal scales."
+        + _left_out(numbers.panels)
     )
 
 
@@ -223,6 +264,7 @@ def caption_ranks(numbers: PanelsFigure) -> str:
     return (
         f"{_whose(numbers)} The best architectures are at the upper right; a perfect ranking lies on the dashed line. "
         "Architectures with the same score share their mean rank and stand above each other. Dark cells hold many."
+        + _left_out(numbers.panels)
     )
 
 
@@ -230,12 +272,12 @@ def caption_curves(numbers: CurvesFigure) -> str:
     """How to read `draw_curves`."""
     n = " or ".join(f"{size:,}" for size in numbers.n_arch)
     sample = "the same sample" if numbers.n_samples == 1 else f"one of {numbers.n_samples} samples"
-    seeds = ", ".join(f"{method.label} {len(method.seeds)}" for method in numbers.methods)
+    seeds = ", ".join(f"{method.label} {len(method.seeds)}" for method in _foremost(numbers.methods))
     return (
         f"Tau-b on {sample} of n = {n} architectures that is scored while the supernet trains, so it differs a little "
         f"from the tables. Thick: mean over seeds; thin: each seed (seeds: {seeds}). Dashed: the parameter count's "
         f"tau-b on the sample, {number(numbers.parameters_tau)}. Passes are forward-backward passes of one batch, "
-        "forwards counted as a third; seconds compare only runs on the same device."
+        "forwards counted as a third; seconds compare only runs on the same device." + _left_out(numbers.methods)
     )
 
 
@@ -254,8 +296,9 @@ def _sizes(group: SearchGroup) -> str:
 
 
 def _group_size(group: SearchGroup) -> str:
-    seeds = ", ".join(f"{line.label} {len(line.seeds)}" for line in group.methods)
-    return f"{group.score_set.capitalize()} scores: n = {_sizes(group)} architectures; seeds: {seeds}."
+    seeds = ", ".join(f"{line.label} {len(line.seeds)}" for line in _foremost(group.methods))
+    about = f"{group.score_set.capitalize()} scores: n = {_sizes(group)} architectures; seeds: {seeds}."
+    return about + _left_out(group.methods)
 
 
 def caption_taus(numbers: TauFigure) -> str:
@@ -270,18 +313,33 @@ def caption_taus(numbers: TauFigure) -> str:
     )
 
 
-def caption_guidance(_numbers: GuidanceFigure) -> str:
+def caption_ablations(numbers: AblationsFigure) -> str:
+    """How to read `draw_ablations`."""
+    few, many = (f([len(line.seeds) for line in numbers.lines]) for f in (min, max))
+    seeds = f"{many}" if few == many else ", ".join(f"{line.label} {len(line.seeds)}" for line in numbers.lines)
+    left_out = f" Not shown: {'; '.join(numbers.left_out)}." if numbers.left_out else ""
+    return (
+        f"Tau-b of every method minus that of {numbers.standard} on the same seed, inherited weights; right of the "
+        f"dashed line is better than {numbers.standard}. Small dots: one seed each. Large marker and thick bar: their "
+        f"mean and its 95 % t-interval over the common seeds (n = {seeds}). The highest mean comes first. No "
+        "correction for the number of methods: where nothing differs, one interval of twenty misses zero by chance."
+        + left_out
+    )
+
+
+def caption_guidance(numbers: GuidanceFigure) -> str:
     """How to read `draw_guidance`."""
     return (
         "A row a method: its first seed, not a mean over seeds. Lines: the coefficient alpha of each teacher in the "
         "pool, means over stretches of about 1 % of the budget; those of one moment add up to 1. Left the mean over "
         "the stages, then each stage. Dotted: rounds of search, each of which makes the teacher of the next number; a "
-        "line that ends is a teacher that left the pool. A teacher alone has 1."
+        "line that ends is a teacher that left the pool. A teacher alone has 1." + _left_out(numbers.methods)
     )
 
 
 PICTURES = (
     Picture("tau", "tau", "Rank correlation of every method", taus, draw_taus, caption_taus),
+    Picture("ablations", "ablations", "Every method against MNGNAS", ablations, draw_ablations, caption_ablations),
     Picture("accuracy", "architectures", "Predicted and true accuracy", panels, draw_accuracies, caption_accuracies),
     Picture("ranks", "architectures", "Predicted and true rank", panels, draw_ranks, caption_ranks),
     Picture("curves", "curves", "Rank correlation during training", curves, draw_curves, caption_curves),

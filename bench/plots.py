@@ -1,13 +1,15 @@
 """Plots on axes: functions that take an Axes and data of `bench.figures` and return the Axes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.ablations import AblationsFigure
 from bench.figures import CurvesFigure, Panel, SearchGroup, SearchLine, TauFigure
 from bench.guidance import MethodGuidance
+from bench.intervals import SeedSpread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,13 +115,7 @@ def plot_taus(ax: "Axes", figure: TauFigure) -> "Axes":
     for y, row in enumerate(rows):
         tau, colour = row.metrics["kendall_tau_b"], look_of(y)["color"]
         spread, bootstrapped, parameters = tau.spread, tau.architectures, row.tau_of_parameters.value
-        face = colour if row.score_set == "inherited" else "white"
-        ax.plot(tau.values, [y - 0.22] * len(tau.values), ".", color=colour, markersize=5, label="one seed")
-        if np.isfinite(spread.ci_low):
-            interval = [spread.ci_low, spread.ci_high]
-            ax.plot(interval, [y, y], color=colour, linewidth=2.6, label="mean, 95 % over seeds")
-        edge = colour if face == "white" else "white"
-        ax.plot(spread.mean, y, MARKERS[y % len(MARKERS)], color=face, markeredgecolor=edge, markersize=7.5)
+        _seeds_and_mean(ax, y, y, tau.values, spread, filled=row.score_set == "inherited")
         if bootstrapped is not None:
             interval = [bootstrapped.ci_low, bootstrapped.ci_high]
             ax.plot(interval, [y + 0.22] * 2, "|-", color=colour, linewidth=1, label="95 % over architectures")
@@ -131,10 +127,39 @@ def plot_taus(ax: "Axes", figure: TauFigure) -> "Axes":
     if inherited and np.isfinite(ceiling):
         ax.plot([ceiling] * 2, [-0.5, max(inherited) + 0.5], color=REFERENCE, linestyle=":", label="ceiling")
         ends.append(ceiling)
-    low, high = np.clip([np.nanmin(ends), np.nanmax(ends)], -1, 1) if np.isfinite(ends).any() else (-1, 1)
+    ax.set_xlabel("Kendall tau-b")
+    return _rows(ax, [row.label for row in rows], np.clip(ends, -1, 1))
+
+
+def plot_gains(ax: "Axes", figure: AblationsFigure) -> "Axes":
+    """A row a method: its seeds as dots and the mean with its interval, all minus MNGNAS on the same seeds."""
+    ends = [0.0]
+    for y, line in enumerate(figure.lines):
+        _seeds_and_mean(ax, y, line.place, line.values, line.spread)
+        ends += [*line.values, line.spread.ci_low, line.spread.ci_high]
+    ax.axvline(0, color=REFERENCE, linestyle="--", linewidth=1, label=figure.standard, zorder=1)
+    ax.set_xlabel(f"Kendall tau-b minus that of {figure.standard} on the same seed")
+    return _rows(ax, [line.label for line in figure.lines], np.array(ends))
+
+
+def _seeds_and_mean(
+    ax: "Axes", y: int, place: int, values: Sequence[float], spread: SeedSpread, *, filled: bool = True
+) -> None:
+    """Seeds as dots above the line `y`; on it the mean with the interval over seeds, in the look of `place`."""
+    colour = look_of(place)["color"]
+    ax.plot(values, [y - 0.22] * len(values), ".", color=colour, markersize=5, label="one seed")
+    if np.isfinite(spread.ci_low):
+        ax.plot([spread.ci_low, spread.ci_high], [y, y], color=colour, linewidth=2.6, label="mean, 95 % over seeds")
+    face, edge = (colour, "white") if filled else ("white", colour)
+    ax.plot(spread.mean, y, look_of(place)["marker"], color=face, markeredgecolor=edge, markersize=7.5)
+
+
+def _rows(ax: "Axes", labels: Sequence[str], ends: np.ndarray) -> "Axes":
+    """A named row for each label, and room for the finite ones of `ends` along x."""
+    low, high = (np.nanmin(ends), np.nanmax(ends)) if np.isfinite(ends).any() else (-1, 1)
     margin = 0.03 * (high - low) + 0.005
-    ax.set(xlim=(low - margin, high + margin), ylim=(len(rows) - 0.4, -0.6), xlabel="Kendall tau-b")
-    ax.set_yticks(range(len(rows)), [row.label for row in rows])
+    ax.set(xlim=(low - margin, high + margin), ylim=(len(labels) - 0.4, -0.6))
+    ax.set_yticks(range(len(labels)), labels)
     ax.grid(visible=False, axis="y")
     return ax
 

@@ -1,7 +1,7 @@
 """Every number in the tables of a report: methods in, frozen dataclasses out."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.agreement import Agreement, agreements
 from bench.evaluation import ReferenceRow, disconnected, reference_rows
-from bench.intervals import Estimate, SeedSpread, bootstrap_mean, paired_difference, seed_spread
+from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_difference
 from bench.methods import Method, Scored, StudyRuns, value_of
 from bench.metrics import METRICS, InTop, Metric, kendall_tau_b, named
+from bench.picks import Pick, picks
 from mngnas.space import N_ARCH, from_index, to_str
 
 GENERATOR_SEED = 0  # of every bootstrap in a report
@@ -25,16 +27,8 @@ SHOWN = named(
 )
 _RESAMPLED = SHOWN[:4]  # those that the bootstrap has from counts; the others would take minutes
 _TAU = METRICS["kendall_tau_b"]
-
-
-@dataclass(frozen=True)
-class OverSeeds:
-    """One number per seed and what they say together."""
-
-    values: tuple[float, ...]  # in the order of the seeds, NaN where undefined
-    spread: SeedSpread  # over the seeds where it is defined
-    n: tuple[int, ...] = ()  # how many architectures each value looks at
-    architectures: Estimate | None = None  # bootstrap of the mean over seeds
+ALL_PAIRS = 5  # methods of which all pairs are compared; of more, every method with those of `_STANDARDS`
+_STANDARDS = ("mngnas", "fairnas")  # strategies; the first method where none is there
 
 
 @dataclass(frozen=True)
@@ -67,6 +61,7 @@ class Difference:
     seeds: tuple[int, ...]
     difference: Estimate | None
     reason: str = ""  # why there is no difference
+    values: tuple[float, ...] = ()  # of the seeds
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,11 @@ class Results:
 
     rows: tuple[ResultRow, ...]
     references: tuple[ReferenceRow, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[Difference, ...]  # of all pairs, or of every method to those of `compared_with`
+    compared_with: tuple[str, ...]  # labels; empty for all pairs
     teachers: tuple[TeacherRow, ...]
+    picks: tuple[Pick, ...]  # of all methods
+    agreements: tuple[Agreement, ...]  # of those with two seeds or more
     resamples: int
 
 
@@ -110,16 +108,14 @@ def evaluate_study(study: StudyRuns, resamples: int = 1000) -> Results:
     rng = np.random.default_rng(GENERATOR_SEED)
     references = reference_rows(true, study.parameters, study.flops, of_seeds, resamples=resamples, rng=rng)
     rows = tuple(_result_row(study, method, resamples, common, references[0]) for method in study.methods)
-    pairs = combinations(zip(study.methods, rows, strict=True), 2)
-    differences = [_difference(*a, *b) for a, b in pairs if a[0].score_set == b[0].score_set]
-    return Results(rows, references, tuple(differences), tuple(_teachers(study)), resamples)
-
-
-def _over_seeds(values: Sequence[float], n: Iterable[int] = (), architectures: Estimate | None = None) -> OverSeeds:
-    """Spread over the values that are defined."""
-    defined = [value for value in values if math.isfinite(value)]
-    undefined = SeedSpread(math.nan, math.nan, math.nan, math.nan, 0)
-    return OverSeeds(tuple(values), seed_spread(defined) if defined else undefined, tuple(n), architectures)
+    differences, compared_with = _differences(study.methods, rows)
+    return Results(
+        *(rows, references, differences, compared_with),
+        teachers=tuple(_teachers(study)),
+        picks=picks(study),
+        agreements=agreements(study),
+        resamples=resamples,
+    )
 
 
 def _result_row(
@@ -138,15 +134,15 @@ def _result_row(
         seeds=tuple(scored.seed for scored in seeds),
         is_sample=any(len(scored.true) < np.isfinite(study.truth).sum() for scored in seeds),
         metrics=MappingProxyType({m.name: _measured(study, seeds, m, resamples) for m in SHOWN}),
-        tau_connected=_over_seeds(
+        tau_connected=OverSeeds.of(
             [value_of(kendall_tau_b, s, s.accuracy) for s in connected], [len(s.true) for s in connected]
         ),
-        tau_by_loss=_over_seeds([value_of(kendall_tau_b, s, -s.loss) for s in seeds], [len(s.true) for s in seeds]),
+        tau_by_loss=OverSeeds.of([value_of(kendall_tau_b, s, -s.loss) for s in seeds], [len(s.true) for s in seeds]),
         tau_of_parameters=of_parameters,
-        passes=_over_seeds([record.passes for record in records]),
-        images_seen=_over_seeds([float(record.images_seen) for record in records]),
-        train_seconds=_over_seeds([record.train_seconds for record in records]),
-        score_seconds=_over_seeds([record.score_seconds for record in records]),
+        passes=OverSeeds.of([record.passes for record in records]),
+        images_seen=OverSeeds.of([float(record.images_seen) for record in records]),
+        train_seconds=OverSeeds.of([record.train_seconds for record in records]),
+        score_seconds=OverSeeds.of([record.score_seconds for record in records]),
         devices=tuple(dict.fromkeys(record.device for record in records)),
     )
 
@@ -156,8 +152,8 @@ def _measured(study: StudyRuns, seeds: Sequence[Scored], metric: Metric, resampl
     values = [value_of(metric.function, scored, scored.accuracy) for scored in seeds]
     n = [_looked_at(metric, scored.true) for scored in seeds]
     if metric not in _RESAMPLED:
-        return _over_seeds(values, n)
-    return _over_seeds(values, n, _bootstrap_mean(seeds, scores, study.truth, metric, resamples))
+        return OverSeeds.of(values, n)
+    return OverSeeds.of(values, n, _bootstrap_mean(seeds, scores, study.truth, metric, resamples))
 
 
 def _looked_at(metric: Metric, true: np.ndarray) -> int:
@@ -179,7 +175,25 @@ def _bootstrap_mean(
     return bootstrap_mean(pairs, metric, resamples=resamples, rng=np.random.default_rng(GENERATOR_SEED))
 
 
-def _difference(method_a: Method, row_a: ResultRow, method_b: Method, row_b: ResultRow) -> Difference:
+def _differences(
+    methods: Sequence[Method], rows: Sequence[ResultRow]
+) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
+    """Within each score set all pairs, or of many methods those with `_STANDARDS`; then also the labels of these."""
+    found: list[Difference] = []
+    standards: list[str] = []
+    for score_set in dict.fromkeys(method.score_set for method in methods):
+        group = [pair for pair in zip(methods, rows, strict=True) if pair[0].score_set == score_set]
+        pairs = list(combinations(group, 2))
+        if len(group) > ALL_PAIRS:
+            against = [pair for name in _STANDARDS for pair in group if pair[0].strategy == name] or group[:1]
+            standards += [method.label for method, _ in against]
+            pairs = [(a, b) for n, b in enumerate(against) for a in group if a not in against[: n + 1]]
+        found += [difference(*a, *b) for a, b in pairs]
+    return tuple(found), tuple(standards)
+
+
+def difference(method_a: Method, row_a: ResultRow, method_b: Method, row_b: ResultRow) -> Difference:
+    """Tau-b of method a minus that of method b, paired by seed, if both scored the same architectures."""
     a, b = (
         {s.seed: (s, tau) for s, tau in zip(method.seeds, row.metrics[_TAU.name].values, strict=True)}
         for method, row in ((method_a, row_a), (method_b, row_b))
@@ -193,7 +207,9 @@ def _difference(method_a: Method, row_a: ResultRow, method_b: Method, row_b: Res
     defined = tuple(seed for seed in common if math.isfinite(a[seed][1] - b[seed][1]))
     if len(defined) < 2:
         return found(defined, None, "tau is undefined for a constant score")
-    return found(defined, paired_difference([a[s][1] for s in defined], [b[s][1] for s in defined]))
+    values_a, values_b = [a[s][1] for s in defined], [b[s][1] for s in defined]
+    values = tuple(x - y for x, y in zip(values_a, values_b, strict=True))
+    return found(defined, paired_difference(values_a, values_b), values=values)
 
 
 def _teachers(study: StudyRuns) -> Iterator[TeacherRow]:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from bench.about import About
+from bench.agreement import Agreement
 from bench.evaluation import ReferenceRow
 from bench.pages import Block, Code, Facts, Heading, Paragraph, TextTable
-from bench.results import GENERATOR_SEED, Difference, ResultRow, Results, TeacherRow
+from bench.picks import Pick, PickTruth
+from bench.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
 from bench.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
 from mngnas.space import N_ARCH
 
@@ -37,9 +39,11 @@ def tables(results: Results) -> list[Block]:
     return [
         *_rankings(results),
         *_references(results.references),
+        *_agreements(results.agreements),
         *_tops(results.rows),
+        *_picks(results.picks),
         *_costs(results.rows),
-        *_differences(results.differences),
+        *_differences(results),
         *_teachers(results.teachers),
     ]
 
@@ -97,6 +101,65 @@ def _tops(rows: Sequence[ResultRow]) -> list[Block]:
     ]
 
 
+def _agreements(agreements: Sequence[Agreement]) -> list[Block]:
+    if not agreements:
+        return []
+    return [
+        Heading("Agreement of seeds"),
+        TextTable(
+            ("method", "scores", "pairs of seeds", "architectures", "tau-b by accuracy", "tau-b by loss"),
+            tuple(
+                (
+                    *(one.label, one.score_set, str(len(one.n)), count(one.n)),
+                    *(number(one.mean_by_accuracy), number(one.mean_by_loss)),
+                )
+                for one in agreements
+            ),
+        ),
+        Paragraph(
+            "Tau-b between the scores of two seeds over all architectures that both scored, also those without a "
+            "ground truth; the mean over the pairs where it is defined. It needs no ground truth, so it may be used to "
+            "choose hyper-parameters; high agreement is necessary for ranking well and not sufficient, as all seeds "
+            "may make the same mistakes."
+        ),
+    ]
+
+
+def _picks(picks: Sequence[Pick]) -> list[Block]:
+    truths = picks[0].truth.values()
+    best = ", ".join(f"{name} {percent(one.best)} %" for name, one in picks[0].truth.items())
+    n, n_better = sum(len(one.seeds) for one in picks), sum(one.n_better for one in picks)
+    known = (
+        ""
+        if not n_better
+        else f" The pick is among the architectures that have a ground truth: without that "
+        f"restriction {n_better} of {n} picks would be others, whose accuracy nobody knows."
+    )
+    return [
+        Heading("The architecture that each method would pick"),
+        TextTable(
+            ("method", "scores", "architecture, first seed", *(f"{one.target}, %" for one in truths)),
+            tuple(map(_pick_row, picks)),
+        ),
+        Paragraph(
+            "The architecture of highest one-shot accuracy, of those that tie the one of lowest loss. The scores are "
+            "of validation images: the pick never saw the table. Means over the picks of all seeds with their 95 % "
+            f"t-interval over seeds. Regret, in percent points: the best of the whole table ({best}) minus the pick."
+            + known
+        ),
+    ]
+
+
+def _pick_row(pick: Pick) -> tuple[str, ...]:
+    return (pick.label, pick.score_set, pick.arch_str[0] or NOT_KNOWN, *map(_pick_truth, pick.truth.values()))
+
+
+def _pick_truth(one: PickTruth) -> str:
+    regret = one.regret.spread
+    low_to_high = f", {interval(100 * regret.ci_low, 100 * regret.ci_high, 2)}" if regret.n > 1 else ""
+    return f"{over_seeds(one.accuracy, digits=2, scale=100)}\nregret {number(100 * regret.mean, 2)}{low_to_high}"
+
+
 def _costs(rows: Sequence[ResultRow]) -> list[Block]:
     return [
         Heading("What it cost"),
@@ -151,12 +214,16 @@ def _reference_row(row: ReferenceRow) -> tuple[str, ...]:
     return f"ceiling: {row.label}" if row.name == "ceiling" else row.label, f"{tau.n:,}", estimate(tau), estimate(rho)
 
 
-def _differences(differences: Sequence[Difference]) -> list[Block]:
+def _differences(results: Results) -> list[Block]:
     heading = Heading("Differences between methods on the same seeds")
-    if not differences:
+    if not results.differences:
         return [heading, Paragraph("None: there is one method only.")]
+    few = ""
+    if results.compared_with:
+        standards = " and ".join(results.compared_with)
+        few = f" Of more than {ALL_PAIRS} methods not all pairs are listed, but every method against {standards}."
     rows = []
-    for one in differences:
+    for one in results.differences:
         found = one.difference
         cells = (number(found.value), interval(found.ci_low, found.ci_high)) if found else (one.reason, NOT_KNOWN)
         rows.append((one.a, one.b, str(len(one.seeds)), *cells))
@@ -166,6 +233,7 @@ def _differences(differences: Sequence[Difference]) -> list[Block]:
         Paragraph(
             "The mean over common seeds with its 95 % t-interval, which is about further seeds on these architectures. "
             "No correction for the number of pairs. Inherited and retrained scores are not set against each other."
+            + few
         ),
     ]
 
@@ -173,6 +241,11 @@ def _differences(differences: Sequence[Difference]) -> list[Block]:
 def _teachers(teachers: Sequence[TeacherRow]) -> list[Block]:
     if not teachers:
         return []
+    guided = list(dict.fromkeys(row.label for row in teachers))
+    shown, rest = guided, ""
+    if len(guided) > 2:
+        shown = list(dict.fromkeys(row.label for row in teachers if row.strategy == "mngnas")) or guided[:2]
+        rest = f" Of {len(guided)} such methods only {' and '.join(shown)}; results.json has all."
     return [
         Heading("Teachers"),
         TextTable(
@@ -180,13 +253,13 @@ def _teachers(teachers: Sequence[TeacherRow]) -> list[Block]:
                 *("method", "round", "spent, %", "architecture", "validation loss at the snapshot"),
                 *("true accuracy, % (not seen by the search)", "at the cap afterwards, %", "entropy afterwards, nats"),
             ),
-            tuple(map(_teacher_row, teachers)),
+            tuple(_teacher_row(row) for row in teachers if row.label in shown),
         ),
         Paragraph(
             "The first seed of each method that searches teachers while it trains. The number of a round is that of "
             "its teacher, which joins the pool unless better ones fill it. The last two columns are means over the log "
             "of guided training until the next round: the share of steps and stages in which a coefficient meets the "
-            "cap, and the entropy of the coefficients, ln K for K teachers that count alike, 0 for one alone."
+            "cap, and the entropy of the coefficients, ln K for K teachers that count alike, 0 for one alone." + rest
         ),
     ]
 

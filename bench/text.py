@@ -3,8 +3,7 @@
 import math
 from collections.abc import Collection
 
-from bench.intervals import Estimate
-from bench.results import OverSeeds
+from bench.intervals import Estimate, OverSeeds
 
 NOT_KNOWN = "n/a"
 

@@ -10,6 +10,7 @@ from bench.metrics import METRICS, kendall_tau_b, spearman_rho
 from bench.tables import Measure, Table
 from mngnas import download
 from mngnas.space import from_index, to_str
+from mngnas.strategies import STRATEGIES, strategy_names
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +142,10 @@ def test_list_names_everything(capsys):
         ("evaluate SCORES --mirror /nowhere", "mirror '/nowhere' is neither a folder nor an http(s) address"),
         ("evaluate", "the following arguments are required: SCORES"),
         ("run --strategy spos,fairnass", "unknown strategy 'fairnass'; did you mean 'fairnas'?"),
+        ("run --strategy spos,mgnas*", "unknown strategy 'mgnas*'; did you mean 'mngnas'?"),
+        ("run --strategy spos,!sps", "unknown strategy 'sps'; did you mean 'spos'?"),
+        ("run --strategy spos,!*", "strategy 'spos,!*' leaves none; available: spos, fairnas, mngnas, "),
+        ("ablate --strategy mngnas-none", "unknown strategy 'mngnas-none'"),
         ("run --preset cpus", "unknown preset 'cpus'; did you mean 'cpu'?"),
         ("run --seeds many", "'many' is not a positive whole number"),
         ("run --device tpu", "unknown device 'tpu'"),
@@ -161,3 +166,58 @@ def test_a_mistake_gets_one_line_and_status_2(arguments, message, scores, tmp_pa
     assert output.err.count("\n") == 1
     assert output.out == ""
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        ("fairnas,spos", ["fairnas", "spos"]),
+        ("*as,spos,fairnas", ["fairnas", "mngnas", "spos"]),
+        ("mngnas-k?", ["mngnas-k1", "mngnas-k2", "mngnas-k8"]),
+        ("mngnas*", [name for name in STRATEGIES if name.startswith("mngnas")]),
+        ("*,!mngnas-*", ["spos", "fairnas", "mngnas"]),
+        ("!spos,s*", ["spos"]),
+    ],
+)
+def test_patterns_stand_for_strategies(patterns, names):
+    assert strategy_names(patterns) == names
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What would be run, without running it."""
+    calls = []
+    monkeypatch.setattr("bench.study.open_study", lambda out, study: calls.append((str(out), study.preset.name)))
+    monkeypatch.setattr("bench.study.run_study", lambda _out, jobs, *_: calls.append(jobs))
+    monkeypatch.setattr("bench.cli._write_report", lambda *_: None)
+    return calls
+
+
+def test_ablate_is_run_with_other_defaults(asked):
+    assert main(["ablate", "--benchmark", "digits201"]) == 0
+    where, jobs = asked
+    assert where == ("runs/digits201-digits-digits-ablations", "digits")
+    every = [name for name in STRATEGIES if name != "mngnas-plain"]
+    assert jobs == [(name, seed) for seed in range(5) for name in every]
+
+
+def test_what_ablate_is_told_it_does(asked):
+    chosen = ["--strategy", "mngnas-pl*,spos", "--seeds", "2", "--out", "elsewhere"]
+    assert main(["ablate", "--benchmark", "digits201", *chosen]) == 0
+    assert main(["run", "--benchmark", "digits201", *chosen]) == 0
+    assert asked[:2] == asked[2:]
+    assert asked[:2] == [("elsewhere", "digits"), [(n, s) for s in (0, 1) for n in ("mngnas-plain", "spos")]]
+
+
+def test_run_keeps_its_defaults(asked):
+    assert main(["run", "--benchmark", "digits201"]) == 0
+    assert asked[0] == ("runs/digits201-digits-digits", "digits")
+    assert asked[1] == [(name, seed) for seed in range(3) for name in ("spos", "fairnas", "mngnas")]
+
+
+def test_help_says_what_ablate_leaves_out(capsys):
+    with pytest.raises(SystemExit):
+        main(["ablate", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "mngnas-plain, which is bit for bit FairNAS" in text
+    assert "spos,fairnas,mngnas*,!mngnas-plain" in text

@@ -4,6 +4,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from bench.ablations import ablations
 from bench.evaluation import disconnected, reference_rows
 from bench.figures import curves, panels, regret_at_k, search, taus
 from bench.guidance import guidance
@@ -221,6 +222,40 @@ def test_differences_are_paired_by_seed(results):
     assert one.difference == paired_difference(a, b)
     assert one.difference.value > 0
 
+    assert one.values == pytest.approx([x - y for x, y in zip(a, b, strict=True)])
+    assert results.compared_with == ()
+
+
+SIX = ("fairnas", "own", "mngnas", "other", "spos", "mngnas-k1")
+
+
+@pytest.mark.parametrize(
+    ("strategies", "standards"),
+    [
+        (SIX, ("MNGNAS", "FairNAS")),
+        ([name for name in (*SIX, "third") if name != "fairnas"], ("MNGNAS",)),
+        (["mngnas-k2", *(name for name in (*SIX, "third") if name not in ("fairnas", "mngnas"))], ("MNGNAS k2",)),
+    ],
+)
+def test_of_many_methods_each_is_compared_with_the_standards(strategies, standards, table, tmp_path):
+    small_study(tmp_path, table, strategies, seeds=(0, 1))
+    results = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2)
+    assert results.compared_with == standards
+    labels = [row.label for row in results.rows]
+    n = len(labels)
+    for place, standard in enumerate(standards):
+        assert {one.a for one in results.differences if one.b == standard} == set(labels) - set(standards[: place + 1])
+    assert len(results.differences) == sum(n - 1 - place for place in range(len(standards)))
+    taus_of = {row.label: np.array(row.metrics["kendall_tau_b"].values) for row in results.rows}
+    for one in results.differences:
+        assert one.difference == paired_difference(taus_of[one.a], taus_of[one.b])
+
+
+def test_of_five_methods_all_pairs_are_compared(table, tmp_path):
+    small_study(tmp_path, table, SIX[:5], seeds=(0, 1))
+    results = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2)
+    assert (len(results.differences), results.compared_with) == (10, ())
+
 
 @pytest.mark.parametrize(
     ("seeds", "index", "common", "reason"),
@@ -279,6 +314,105 @@ def test_run_that_diverged_is_counted_and_not_lost(table, tmp_path):
     assert math.isnan(tau.values[2])
     assert (tau.spread.n, row.tau_by_loss.spread.n, row.metrics["regret"].spread.n) == (2, 2, 3)
     assert math.isfinite(tau.architectures.ci_low)
+
+
+def test_seeds_agree_on_all_that_both_scored(tmp_path):
+    table = made_up_table(np.arange(0, N_ARCH, 40))  # most of the architectures have no ground truth
+    rng = np.random.default_rng(2)
+    indices = [rng.permutation(200), rng.permutation(300)[:250], 100 + rng.permutation(200)]
+    sets = [ScoreSet(index, rng.normal(size=len(index)), rng.normal(size=len(index))) for index in indices]
+    for seed, one in enumerate(sets):
+        write_run(tmp_path, table, seed=seed, sets={"inherited": one})
+    write_run(tmp_path, table, "fairnas", sets={"inherited": sets[0]})
+    (found,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).agreements  # FairNAS has one seed
+    assert (found.label, found.seeds) == ("SPOS", (0, 1, 2))
+    by_hand: dict[str, list] = {"accuracy": [], "loss": []}
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        common = sorted(set(indices[a].tolist()) & set(indices[b].tolist()))
+        for name, taus_of in by_hand.items():
+            x, y = (dict(zip(s.arch_index, getattr(s, name), strict=True)) for s in (sets[a], sets[b]))
+            taus_of.append(kendall_tau_b([x[i] for i in common], [y[i] for i in common]))
+    assert (list(found.by_accuracy), list(found.by_loss)) == (by_hand["accuracy"], by_hand["loss"])
+    assert found.mean_by_accuracy == pytest.approx(np.mean(by_hand["accuracy"]))
+    assert found.mean_by_loss == pytest.approx(np.mean(by_hand["loss"]))
+    assert found.n[1] == 100
+
+
+def test_seeds_without_common_architectures_and_diverged_ones_have_no_agreement(table, tmp_path):
+    dead = ScoreSet(SAMPLE, np.full(300, 0.1), np.full(300, np.nan))
+    sets = [scores(table, 1, SAMPLE), dead, scores(table, 2, np.setdiff1d(EVERYTHING, SAMPLE)[:9])]
+    for seed, one in enumerate(sets):
+        write_run(tmp_path, table, seed=seed, sets={"inherited": one})
+    write_run(tmp_path, table, seed=3, sets={"inherited": scores(table, 3, SAMPLE)})
+    (found,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).agreements
+    assert [math.isfinite(tau) for tau in found.by_accuracy] == [False, False, True, False, False, False]
+    assert (found.mean_by_accuracy, found.mean_by_loss) == (found.by_accuracy[2], found.by_loss[2])
+    assert found.n == (300, 0, 300, 0, 300, 0)
+
+
+def test_pick_is_the_best_scored_and_of_those_that_tie_the_lowest_loss(table, tmp_path):
+    truth = table.mean(TARGET)
+    sets = []
+    for loss in ([1, 3, 2, 0], [1, 2, 2, 0]):  # of 40 and 50 the best score, with another loss, then the same
+        one = ScoreSet(np.array([7, 50, 40, 3]), np.array([0.2, 0.6, 0.6, 0.5]), np.array(loss, dtype=float))
+        sets.append({"inherited": one, "retrained": ScoreSet(one.arch_index, one.accuracy[::-1], one.loss)})
+        write_run(tmp_path, table, seed=len(sets), sets=sets[-1])
+    dead = ScoreSet(SAMPLE, np.full(300, np.nan), np.full(300, np.nan))
+    write_run(tmp_path, table, seed=3, sets={"inherited": dead, "retrained": sets[0]["inherited"]})
+    inherited, retrained = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).picks
+    assert (inherited.score_set, inherited.seeds, inherited.n_better) == ("inherited", (1, 2, 3), 0)
+    assert inherited.arch_index == (40, 40, None)
+    assert [None if text is None else parse(text) for text in inherited.arch_str] == [*[from_index(40)] * 2, None]
+    assert (retrained.score_set, retrained.arch_index) == ("retrained", (40, 40, 40))
+    assert list(inherited.truth) == ["digits"]
+    found = inherited.truth["digits"]
+    assert found.target == "digits test accuracy after 5 epochs"
+    assert found.best == truth.max()
+    assert found.accuracy.values[:2] == (truth[40], truth[40])
+    assert math.isnan(found.regret.values[2])
+    assert found.regret.spread == seed_spread([truth.max() - truth[40]] * 2)
+
+
+def test_pick_is_judged_on_every_data_set_after_the_longest_training(tmp_path):
+    small = made_up_table()
+    rng = np.random.default_rng(3)
+    other = rng.uniform(0.2, 0.7, (N_ARCH, 2)).astype(np.float32)
+    other[40] = np.nan
+    measures = {
+        TARGET: small.values(TARGET),
+        Measure("digits", "test", 12): small.values(TARGET) + np.float32(0.1),
+        Measure("digits", "valid", 90): other,
+        Measure("letters", "test", 200): other,
+        Measure("letters", "test", 12): other / 2,
+        Measure("letters", "test", 200, "loss"): 1 - other,
+    }
+    table = Table("made-up", "nas-bench-201", measures, parameters=small.parameters, flops=small.flops)
+    for seed, best in ((0, 60), (1, 40), (2, 70)):
+        index = np.array([best, 5])
+        write_run(tmp_path, table, seed=seed, sets={"inherited": ScoreSet(index, np.array([0.6, 0.5]), np.ones(2))})
+    (pick,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).picks
+    assert {name: one.target for name, one in pick.truth.items()} == {
+        "digits": "digits test accuracy after 12 epochs",
+        "letters": "letters test accuracy after 200 epochs",
+    }
+    for name, measure in (("digits", Measure("digits", "test", 12)), ("letters", Measure("letters", "test"))):
+        truth, found = table.mean(measure), pick.truth[name]
+        assert found.accuracy.values == pytest.approx(truth[[60, 40, 70]], nan_ok=True)
+        assert found.best == np.nanmax(truth)
+        assert found.regret.values == pytest.approx(np.nanmax(truth) - truth[[60, 40, 70]], nan_ok=True)
+    letters = pick.truth["letters"].regret
+    assert (letters.spread.n, letters.spread) == (2, seed_spread([letters.values[0], letters.values[2]]))
+
+
+def test_pick_has_a_ground_truth_and_it_is_counted_where_another_scores_higher(tmp_path):
+    known = np.arange(0, N_ARCH, 40)
+    table = made_up_table(known)
+    for seed, index in enumerate(([1, 40, 80], [40, 1, 80], [40, 80, 1])):
+        one = ScoreSet(np.array(index), np.array([0.6, 0.5, 0.4]), np.ones(3))
+        write_run(tmp_path, table, seed=seed, sets={"inherited": one})
+    (pick,) = evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).picks
+    assert pick.arch_index == (40, 40, 40)
+    assert pick.n_better == 1
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals
@@ -433,6 +567,43 @@ def test_tau_figure_lists_both_intervals(runs, results):
     assert rows[2] == ("MNGNAS", "mngnas", "mean, interval over seeds", "", s.mean, s.ci_low, s.ci_high, 2)
     assert rows[3][2:] == ("mean, interval over architectures", "", a.value, a.ci_low, a.ci_high, N_ARCH)
     assert [row[0] for row in rows if row[2] == "reference"] == [r.label for r in results.references]
+
+
+def test_ablations_are_differences_to_mngnas_and_the_best_comes_first(table, tmp_path):
+    small_study(tmp_path, table, ("mngnas-k2", "mngnas", "spos", "mngnas-k1"), seeds=(0, 1, 2))
+    write_run(tmp_path, table, "fairnas", 1, index=SAMPLE)
+    write_run(tmp_path, table, "fairnas", 4, index=SAMPLE)
+    runs = read_runs(tmp_path, table, TARGET)
+    results = evaluate_study(runs, 2)
+    figure = ablations(runs, results)
+    values = {row.strategy: row.metrics["kendall_tau_b"].values for row in results.rows}
+    assert [line.strategy for line in figure.lines] == ["mngnas-k2", "spos", "mngnas-k1"]
+    for line in figure.lines:
+        paired = paired_difference(values[line.strategy], values["mngnas"])
+        assert (line.spread.mean, line.spread.ci_low) == (paired.value, paired.ci_low)
+        assert line.values == pytest.approx(np.subtract(values[line.strategy], values["mngnas"]))
+        assert runs.methods[line.place].strategy == line.strategy
+    assert figure.left_out == ("FairNAS: 1 common seed: two are needed",)
+    rows = list(figure.rows())
+    first = figure.lines[0]
+    assert rows[0] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", 0, first.values[0], "", "", "")
+    mean = first.spread.mean, first.spread.ci_low, first.spread.ci_high, 3
+    assert rows[3] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", "mean", *mean)
+    assert len(rows) == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("strategies", "seeds"),
+    [
+        (("mngnas", "mngnas-k1", "spos", "fairnas"), (0, 1)),  # one ablation is a difference, not a picture
+        (("mngnas-k1", "mngnas-k2", "mngnas-k8"), (0, 1)),  # nothing to compare with
+        (("mngnas", "mngnas-k1", "mngnas-k2"), (0,)),
+    ],
+)
+def test_without_ablations_there_is_no_such_picture(strategies, seeds, table, tmp_path):
+    small_study(tmp_path, table, strategies, seeds)
+    runs = read_runs(tmp_path, table, TARGET)
+    assert ablations(runs, evaluate_study(runs, 2)) is None
 
 
 def test_guidance_is_what_the_first_seed_wrote_down(runs, results):

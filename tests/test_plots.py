@@ -21,15 +21,17 @@ from test_figures import (
     write_run,
 )
 
+from bench.ablations import ablations
 from bench.figures import curves, panels, search, taus
 from bench.guidance import guidance
 from bench.methods import read_runs
-from bench.pictures import PICTURES, STYLE, to_svg
+from bench.pictures import PICTURES, ROOM, STYLE, to_svg
 from bench.plots import (
     look_of,
     plot_accuracies,
     plot_alpha,
     plot_curves,
+    plot_gains,
     plot_precision,
     plot_ranks,
     plot_regret,
@@ -37,7 +39,11 @@ from bench.plots import (
 )
 from bench.results import evaluate_study
 
-MANY = tuple(f"a-method-with-name-{number}" for number in range(12))
+MANY = (
+    *(f"a-method-with-name-{number}" for number in range(8)),
+    *("mngnas-adaptive", "mngnas-uniform", "mngnas", "fairnas", "spos"),
+)
+BY_NAME = {picture.name: picture for picture in PICTURES}
 
 
 @pytest.fixture(scope="session")
@@ -151,6 +157,23 @@ def test_taus_show_seeds_both_intervals_and_what_to_compare_with(some, ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == [r.label for r in figure.results.rows]
 
 
+def test_gains_are_seeds_means_and_intervals_around_zero(many, ax):
+    figure = ablations(*many)
+    assert plot_gains(ax, figure) is ax
+    lines = {}
+    for line in ax.lines:
+        lines.setdefault(line.get_label(), []).append(line)
+    for y, gain in enumerate(figure.lines):
+        assert tuple(lines["one seed"][y].get_xdata()) == gain.values
+        assert list(lines["mean, 95 % over seeds"][y].get_xdata()) == [gain.spread.ci_low, gain.spread.ci_high]
+        assert set(lines["mean, 95 % over seeds"][y].get_ydata()) == {y}
+        assert lines["one seed"][y].get_color() == look_of(gain.place)["color"]
+    assert set(lines["MNGNAS"][0].get_xdata()) == {0}
+    assert [label.get_text() for label in ax.get_yticklabels()] == [gain.label for gain in figure.lines]
+    low, high = ax.get_xlim()
+    assert low < min(gain.spread.ci_low for gain in figure.lines) < 0 < high
+
+
 @pytest.mark.parametrize("stage", [None, 0, 2])
 def test_alpha_has_a_line_a_teacher_and_one_a_round(stage, some, ax):
     (method,) = guidance(*some).methods
@@ -180,8 +203,8 @@ def test_methods_can_be_told_apart_without_colour():
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
-def test_pictures_are_xml_without_a_date_and_have_a_caption(picture, some):
-    numbers = picture.numbers(*some)
+def test_pictures_are_xml_without_a_date_and_have_a_caption(picture, some, many):
+    numbers = picture.numbers(*(many if picture.name == "ablations" else some))
     svg = to_svg(picture, numbers)
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert b"dc:date" not in svg
@@ -205,16 +228,59 @@ def test_nothing_is_clipped_and_no_titles_meet_with_many_methods(picture, many):
 
 
 def test_panels_wrap(many):
-    figure = PICTURES[1].draw(panels(*many))
+    figure = BY_NAME["accuracy"].draw(panels(*many))
     FigureCanvasAgg(figure).draw()
     places = {(round(ax.get_position().x0, 2), round(ax.get_position().y0, 2)) for ax in figure.axes}
-    assert (len(figure.axes), len({x for x, _ in places}), len({y for _, y in places})) == (12, 3, 4)
+    assert (len(figure.axes), len({x for x, _ in places}), len({y for _, y in places})) == (ROOM, 3, 2)
+
+
+def drawn_methods(figure, name):
+    """The names of methods in panels, on rows or in the legend."""
+    if name == "guidance":
+        return {
+            ax.get_ylabel().replace("-\n", "-").replace("\n", " ").split(",")[0]
+            for ax in figure.axes
+            if ax.get_ylabel()
+        }
+    if name in ("accuracy", "ranks"):
+        return {ax.get_title().replace("-\n", "-").replace("\n", " ").split(",")[0] for ax in figure.axes}
+    legend = (figure.subfigs or [figure])[0].legends[0]
+    return {text.get_text() for text in legend.get_texts()} - {"parameter count", "random choice"}
+
+
+@pytest.mark.parametrize("name", ["accuracy", "ranks", "curves", "search", "guidance"])
+def test_of_many_methods_those_that_matter_are_drawn_and_the_others_named(name, many):
+    kept = {"MNGNAS", "FairNAS", "SPOS", *MANY[:3]}  # the first three are the best of the rest
+    numbers = BY_NAME[name].numbers(*many)
+    assert drawn_methods(BY_NAME[name].draw(numbers), name) == kept
+    caption, out = BY_NAME[name].caption(numbers), [*MANY[3:8], "MNGNAS adaptive", "MNGNAS uniform"]
+    assert caption.endswith(f" Not shown, but in the CSV: {', '.join(out)}.")
+    strategies = {row[numbers.header.index("strategy")] for row in numbers.rows()}
+    assert strategies - {""} == set(MANY)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "ranks", "curves", "search", "guidance"])
+def test_of_few_methods_none_is_left_out(name, some):
+    assert "Not shown" not in BY_NAME[name].caption(BY_NAME[name].numbers(*some))
+
+
+@pytest.mark.parametrize("name", ["curves", "search"])
+def test_lines_of_many_methods_have_colours_of_their_own(name, many):
+    figure = BY_NAME[name].draw(BY_NAME[name].numbers(*many))
+    handles = (figure.subfigs or [figure])[0].legends[0].legend_handles
+    assert len({handle.get_color() for handle in handles}) == ROOM + 1  # and that of what they are compared with
+
+
+def test_every_method_has_its_tau_and_its_row_against_mngnas(many):
+    for name, rows in (("tau", 13), ("ablations", 12)):
+        figure = BY_NAME[name].draw(BY_NAME[name].numbers(*many))
+        assert len(figure.axes[0].get_yticklabels()) == rows
 
 
 def test_all_dense_panels_share_one_scale_of_colours(table, tmp_path):
     for number, strategy in enumerate(("a", "b")):
         write_run(tmp_path, table, strategy, index=EVERYTHING, noise=0.02 + 0.2 * number)
-    figure = PICTURES[1].draw(panels(*both(tmp_path, table)))
+    figure = BY_NAME["accuracy"].draw(panels(*both(tmp_path, table)))
     clouds = [one for ax in figure.axes for one in ax.collections if isinstance(one, PolyCollection)]
     assert len({one.get_clim() for one in clouds[:2]}) == 1
     assert len(figure.axes) == 3  # two panels and one bar

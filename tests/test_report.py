@@ -29,6 +29,7 @@ from bench.results import GENERATOR_SEED, evaluate_study
 from mngnas.errors import UserError
 from mngnas.space import from_index, to_str
 
+MADE = [picture for picture in PICTURES if picture.name != "ablations"]  # of a study without ablations
 VOID = {"meta", "img", "br", "wbr"}
 
 
@@ -102,7 +103,7 @@ def test_everything_is_below_the_study(paths, study):
     assert paths.html == study / "report" / "index.html"
     assert paths.markdown == study / "report" / "report.md"
     names = {path.name for path in paths.figures}
-    assert names == {*(f"{p.name}.svg" for p in PICTURES), *(f"{p.data}.csv" for p in PICTURES)}
+    assert names == {*(f"{p.name}.svg" for p in MADE), *(f"{p.data}.csv" for p in MADE)}
     assert {path.name for path in (study / "report" / "figures").iterdir()} == names
     assert {path.name for path in (study / "report").iterdir()} == {
         "index.html",
@@ -116,11 +117,11 @@ def test_page_is_well_formed_and_needs_no_other_file(page, paths):
     assert page.open == []
     assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
     images = [reference for reference in page.references if reference.startswith("data:image/svg+xml;base64,")]
-    assert len(images) == len(PICTURES)
+    assert len(images) == len(MADE)
     links = set(page.references) - set(images)
-    assert links == {f"figures/{picture.data}.csv" for picture in PICTURES}  # only the numbers, beside the page
+    assert links == {f"figures/{picture.data}.csv" for picture in MADE}  # only the numbers, beside the page
     assert "@import" not in paths.html.read_text()
-    for picture, image in zip(PICTURES, images, strict=True):
+    for picture, image in zip(MADE, images, strict=True):
         svg = base64.b64decode(image.partition(",")[2])
         assert svg == (paths.html.parent / "figures" / f"{picture.name}.svg").read_bytes()
 
@@ -145,14 +146,14 @@ def test_markdown_has_the_same_tables_and_links_that_exist(page, paths):
     for cell in page.cells:
         assert cell.strip().replace("\n", "<br>") in cells
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(links) == 2 * len(PICTURES)
+    assert len(links) == 2 * len(MADE)
     assert all((paths.markdown.parent / link).is_file() for link in links)
 
 
 def test_csv_holds_the_numbers_of_the_figures(study, table, paths):
     runs = read_runs(study, table, TARGET)
     results = evaluate_study(runs, resamples=20)
-    for picture in PICTURES:
+    for picture in MADE:
         numbers = picture.numbers(runs, results)
         with (paths.html.parent / "figures" / f"{picture.data}.csv").open(newline="") as file:
             head, *rows = csv.reader(file)
@@ -201,6 +202,36 @@ def test_teachers_are_shown_with_what_the_search_did_not_see(page, paths, table)
     assert page.cells[at - 3 : at + 4] == [
         *("MNGNAS\nseed 0\n", "1\n", "47.5\n", f"{to_str(from_index(1007))}\n", "1.400\n", accuracy, "47.1\n"),
     ]
+
+
+def test_picks_are_shown_with_their_truth(page, paths, table):
+    text, truth = paths.html.read_text(), table.mean(TARGET)
+    assert "the pick never saw the table" in text
+    assert f"the best of the whole table (digits {100 * truth.max():.2f} %)" in text
+    assert "among the architectures that have a ground truth" not in text  # all have one
+    row = json.loads(paths.results.read_text())["picks"][0]
+    assert (row["label"], row["score_set"], row["n_better"]) == ("MNGNAS", "inherited", 0)
+    assert row["truth"]["digits"]["accuracy"]["values"] == [truth[index] for index in row["arch_index"]]
+    accuracy, regret = (row["truth"]["digits"][name]["spread"] for name in ("accuracy", "regret"))
+    at = page.cells.index(f"{row['arch_str'][0]}\n")
+    low, mean, high = (f"{100 * regret[name]:.2f}".replace("-", "−") for name in ("ci_low", "mean", "ci_high"))
+    assert page.cells[at - 2 : at] == ["MNGNAS\n", "inherited\n"]
+    assert page.cells[at + 1].splitlines() == [
+        f"{100 * accuracy['mean']:.2f}",
+        f"seeds {100 * accuracy['ci_low']:.2f} to {100 * accuracy['ci_high']:.2f}",
+        f"regret {mean}, {low} to {high}",
+    ]
+
+
+def test_agreement_of_seeds_is_shown(page, paths):
+    assert "It needs no ground truth, so it may be used to choose hyper-parameters" in paths.html.read_text()
+    found = json.loads(paths.results.read_text())["agreements"]
+    assert [row["label"] for row in found] == ["MNGNAS", "SPOS", "MNGNAS, retrained"]
+    for row in found:
+        means = [f"{np.mean(row[name]):.3f}\n".replace("-", "−") for name in ("by_accuracy", "by_loss")]
+        n = row["n"][0]
+        expected = [f"{row['label']}\n", f"{row['score_set']}\n", "3\n", f"{n}\n", *means]
+        assert expected in [page.cells[at : at + 6] for at in range(len(page.cells))]
 
 
 @pytest.mark.usefixtures("one_picture")
@@ -252,6 +283,7 @@ def test_one_seed_invents_no_interval_over_seeds(table, tmp_path):
     assert "seeds n/a (1 seed)" in text
     assert not re.search(r"<small>seeds [−\d]", text.replace("seeds 4", ""))
     assert "1 common seed: two are needed" in text
+    assert "Agreement of seeds" not in text
     assert "# of these seeds here: 4" in text
     row = json.loads(paths.results.read_text())["rows"][0]
     assert row["metrics"]["kendall_tau_b"]["spread"]["ci_low"] is None
@@ -265,6 +297,7 @@ def test_partial_table_is_told(tmp_path):
     assert "Only 300 of 15,625 architectures have a ground truth" in text
     assert "all, n = 300" in text
     assert "300 of 15,625, with inherited weights" in text
+    assert "without that restriction 1 of 1 picks would be others" in text
 
 
 @pytest.mark.usefixtures("one_picture")
@@ -295,6 +328,36 @@ def test_picture_of_an_earlier_report_does_not_stay(table, tmp_path):
     assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == {path.name for path in second.figures}
     assert "curves.svg" not in {path.name for path in second.figures}
     assert "during training" not in second.html.read_text()
+
+
+MANY = ("fairnas", "mngnas", "mngnas-k1", "mngnas-k2", "mngnas-uniform", "spos")
+
+
+def test_ablations_have_a_picture_and_fewer_differences_and_teachers(table, tmp_path):
+    for name in MANY:
+        guided = made_up_diagnostics() if name.startswith("mngnas") else {}
+        for seed in (0, 1):
+            write_run(tmp_path, table, name, seed, index=SAMPLE, diagnostics=guided)
+    paths = small_report(tmp_path, table)
+    assert {"ablations.svg", "ablations.csv"} <= {path.name for path in paths.figures}
+    text = paths.markdown.read_text()
+    assert "Every method against MNGNAS" in text
+    assert "not all pairs are listed, but every method against MNGNAS and FairNAS." in text
+    assert "Of 4 such methods only MNGNAS; results.json has all." in text
+    teachers = text[text.index("## Teachers") : text.index("## Pictures")]
+    assert re.findall(r"^\| (MNGNAS.*?)<br>seed 0 \|", teachers, re.MULTILINE) == ["MNGNAS"] * 4
+    results = json.loads(paths.results.read_text())
+    assert len(results["teachers"]) == 16
+    assert len(results["differences"]) == 5 + 4
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_of_many_teachers_without_mngnas_two_methods_are_shown(table, tmp_path):
+    guided = MANY[2:5]
+    small_study(tmp_path, table, guided, seeds=(0,), diagnostics=made_up_diagnostics())
+    text = small_report(tmp_path, table).markdown.read_text()
+    assert "Of 3 such methods only MNGNAS k1 and MNGNAS k2; results.json has all." in text
+    assert "| MNGNAS uniform<br>seed 0" not in text
 
 
 @pytest.mark.usefixtures("one_picture")

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import partial
 
-from mngnas.errors import unknown
+from mngnas.errors import UserError, unknown
 from mngnas.strategies.base import Search, StepContext, StepResult, Strategy
 from mngnas.strategies.fairnas import FairNas
 from mngnas.strategies.mngnas import ABLATIONS, Mngnas, MngnasConfig
 from mngnas.strategies.spos import Spos
 
-__all__ = ["STRATEGIES", "Search", "StepContext", "StepResult", "Strategy", "StrategyEntry", "make_strategy"]
+__all__ = ["STRATEGIES", "Search", "StepContext", "StepResult", "Strategy", "StrategyEntry"]
+__all__ += ["make_strategy", "strategy_names"]
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,21 @@ def make_strategy(name: str, config: MngnasConfig | None = None) -> Strategy:
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
     return STRATEGIES[name].make(config or MngnasConfig())
+
+
+def strategy_names(patterns: str) -> list[str]:
+    """The strategies that shell-style patterns, separated by commas, match; those after a "!" are left out again.
+
+    In the order of the patterns, and of `STRATEGIES` within one; each once. Raises `UserError` for a pattern that
+    matches nothing, and if nothing is left.
+    """
+    names: dict[str, None] = {}
+    for pattern in patterns.split(","):
+        wanted = pattern.removeprefix("!")
+        found = [name for name in STRATEGIES if fnmatchcase(name, wanted)]
+        if not found:
+            raise unknown("strategy", wanted, STRATEGIES)
+        names = names | dict.fromkeys(found) if wanted == pattern else {n: None for n in names if n not in found}
+    if not names:
+        raise UserError(f"strategy {patterns!r} leaves none; available: {', '.join(STRATEGIES)}")
+    return list(names)

@@ -1,0 +1,65 @@
+"""The numbers of the picture of ablations: what every method gains over MNGNAS on the same seeds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bench.figures import CsvRow
+from bench.intervals import SeedSpread, seed_spread
+from bench.methods import StudyRuns
+from bench.results import Results, difference
+
+_STANDARD = "mngnas"
+
+
+@dataclass(frozen=True, eq=False)
+class GainLine:
+    """Tau-b of a method minus that of MNGNAS."""
+
+    label: str
+    strategy: str
+    place: int  # in `StudyRuns.methods`
+    seeds: tuple[int, ...]  # that both have
+    values: tuple[float, ...]  # of the seeds
+    spread: SeedSpread
+
+
+@dataclass(frozen=True, eq=False)
+class AblationsFigure:
+    """Every method against MNGNAS, the highest mean first."""
+
+    standard: str  # the label of MNGNAS
+    lines: tuple[GainLine, ...]
+    left_out: tuple[str, ...]  # "label: reason"
+    header: ClassVar[tuple[str, ...]] = ("method", "strategy", "minus", "seed", "difference", "ci_low", "ci_high", "n")
+
+    def rows(self) -> Iterator[CsvRow]:
+        """A line for each seed, and one for the mean with its interval; n counts seeds."""
+        for line in self.lines:
+            names = line.label, line.strategy, self.standard
+            for seed, value in zip(line.seeds, line.values, strict=True):
+                yield *names, seed, value, "", "", ""
+            s = line.spread
+            yield *names, "mean", s.mean, s.ci_low, s.ci_high, s.n
+
+
+def ablations(study: StudyRuns, results: Results) -> AblationsFigure | None:
+    """Inherited scores of one preset, if MNGNAS and two of its ablations are among them."""
+    found = [one for one in zip(study.methods, results.rows, strict=True) if one[0].score_set == "inherited"]
+    standard = next((one for one in found if one[0].strategy == _STANDARD), None)
+    if standard is None:
+        return None
+    others = [one for one in found if one is not standard and one[0].preset == standard[0].preset]
+    if sum(method.strategy.startswith(f"{_STANDARD}-") for method, _ in others) < 2:
+        return None
+    lines, left_out = [], []
+    for method, row in others:
+        gain = difference(method, row, *standard)
+        if gain.difference is None:
+            left_out.append(f"{method.label}: {gain.reason}")
+            continue
+        place = study.methods.index(method)
+        spread = seed_spread(gain.values)
+        lines.append(GainLine(method.label, method.strategy, place, gain.seeds, gain.values, spread))
+    lines.sort(key=lambda line: -line.spread.mean)
+    return AblationsFigure(standard[0].label, tuple(lines), tuple(left_out)) if lines else None

@@ -1,0 +1,62 @@
+"""How alike the seeds of a method rank: no ground truth is needed."""
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from bench.methods import Method, StudyRuns
+from bench.metrics import kendall_tau_b
+from bench.records import ScoreSet
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Tau-b between the scores of every two seeds, over the architectures that both scored."""
+
+    label: str
+    strategy: str
+    preset: str
+    score_set: str
+    seeds: tuple[int, ...]
+    by_accuracy: tuple[float, ...]  # of the pairs (0, 1), (0, 2), ..., (1, 2), ... of `seeds`; NaN where undefined
+    by_loss: tuple[float, ...]
+    mean_by_accuracy: float  # over the pairs where it is defined
+    mean_by_loss: float
+    n: tuple[int, ...]  # architectures of each pair
+
+
+def agreements(study: StudyRuns) -> tuple[Agreement, ...]:
+    """Of every method with two seeds or more."""
+    return tuple(_agreement(method) for method in study.methods if len(method.seeds) > 1)
+
+
+def _agreement(method: Method) -> Agreement:
+    sets = [scored.run.scores.sets[method.score_set] for scored in method.seeds]
+    pairs = [_pair(a, b) for a, b in combinations(sets, 2)]
+    by_accuracy, by_loss = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+    return Agreement(
+        *(method.label, method.strategy, method.preset, method.score_set),
+        seeds=tuple(scored.seed for scored in method.seeds),
+        by_accuracy=by_accuracy,
+        by_loss=by_loss,
+        mean_by_accuracy=_mean(by_accuracy),
+        mean_by_loss=_mean(by_loss),
+        n=tuple(pair[2] for pair in pairs),
+    )
+
+
+def _pair(a: ScoreSet, b: ScoreSet) -> tuple[float, float, int]:
+    """Tau-b by accuracy and by loss, and the number of common architectures."""
+    common, in_a, in_b = np.intersect1d(a.arch_index, b.arch_index, assume_unique=True, return_indices=True)
+    columns = ((a.accuracy[in_a], b.accuracy[in_b]), (a.loss[in_a], b.loss[in_b]))
+    accuracy, loss = (
+        kendall_tau_b(x, y) if len(common) and np.isfinite([x, y]).all() else math.nan for x, y in columns
+    )
+    return accuracy, loss, len(common)
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    defined = [value for value in values if math.isfinite(value)]
+    return float(np.mean(defined)) if defined else math.nan
