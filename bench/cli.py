@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--metrics", help="names separated by commas (default: all)")
     evaluate.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
+    speed = command("speed", _speed, "measure training, scoring and metrics on this machine, beside a plain loop")
+    speed.add_argument("--seconds", type=_positive, default=10, help="for each measurement (default: 10)")
+    _add_device(speed)
+
     report = command("report", _report, "make a study's report from its finished runs")
     report.add_argument("study", type=Path, metavar="DIR")
     _add_archive(report)
@@ -288,6 +292,14 @@ def _report(options: argparse.Namespace) -> None:
     options.mirror = options.mirror or study.mirror
     table = _table(options)
     _write_report(options.study, table, _target(table, study.dataset, options.split, options.epochs), options.resamples)
+
+
+def _speed(options: argparse.Namespace) -> None:
+    from bench.speed import measure, table
+
+    _check_device(options.device)
+    for line in table(measure(options.device, float(options.seconds)), options.device):
+        print(line, flush=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- pieces

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from mngnas.descent import capped_min_norm
 from mngnas.errors import UserError, unknown
-from mngnas.images import Batch
+from mngnas.images import Batch, to_device
 from mngnas.space import Arch, live_graph
 from mngnas.supernet import Supernet
 
@@ -113,7 +113,7 @@ def guide(features: Sequence[Tensor], student: Arch, teachers: TeacherFeatures, 
         if how.coefficients == "single":
             best = min((loss, place) for place, loss in enumerate(teachers.losses) if present[place])[1]
             present = [place == best for place in range(len(present))]
-        alpha, at_cap = _coefficients(grams, torch.tensor(present, device=device), how)
+        alpha, at_cap = _coefficients(grams, to_device(present, device), how)
     loss = torch.stack([F.mse_loss(s, a @ f) for s, a, f in zip(flat, alpha, teachers.stages, strict=True)]).sum()
     return Guidance(loss, alpha, at_cap, distances.clamp_min(0))
 

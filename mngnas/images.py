@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -72,7 +73,7 @@ def training_batch(
     size = min(size, len(images))
     epoch, place = divmod(step, len(images) // size)
     order = _epoch_order(seed, epoch, len(images))
-    where = torch.as_tensor(order[place * size : (place + 1) * size], device=images.labels.device)
+    where = to_device(order[place * size : (place + 1) * size], images.labels.device)
     rng = np.random.default_rng([seed, 1, step])
     return Batch(_augmented(images, where, augmentation, rng, dtype), images.labels[where])
 
@@ -101,8 +102,9 @@ def _augmented(
     device, n, height, width = x.device, len(x), x.shape[2], x.shape[3]
     if augmentation.crop or augmentation.flip:
         x = _cropped(x, augmentation, rng)
-    mean = torch.tensor(images.mean, device=device)[:, None, None]
-    std = torch.tensor(images.std, device=device)[:, None, None]
+    mean, std = (
+        to_device(np.array(values, dtype=np.float32)[:, None, None], device) for values in (images.mean, images.std)
+    )
     x = x.to(memory_format=torch.channels_last).float().div_(255)
     if augmentation.noise:
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
@@ -132,4 +134,10 @@ def _cropped(x: Tensor, augmentation: Augmentation, rng: np.random.Generator) ->
 
 def _draw(rng: np.random.Generator, below: int, n: int, device: torch.device) -> Tensor:
     """Whole numbers 0..below-1, `[n, 1]`."""
-    return torch.as_tensor(rng.integers(0, below, (n, 1)), device=device)
+    return to_device(rng.integers(0, below, (n, 1)), device)
+
+
+def to_device(values: ArrayLike, device: torch.device) -> Tensor:
+    """Numbers of the host as a tensor on the device; the host does not wait for a GPU that is still at work."""
+    tensor = torch.as_tensor(np.asarray(values))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -14,14 +14,17 @@ holds outputs, gradients and trained weights against it. On a CPU the twin is fa
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mngnas.images import to_device
 from mngnas.layers import average_pool_3x3
 from mngnas.space import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, NONE, SKIP, Arch, live_graph
 from mngnas.supernet import Cell, Output, Supernet, batch_norm
 
+_CPU = torch.device("cpu")
 _OPERATIONS = (SKIP, CONV_1X1, CONV_3X3, AVG_POOL)  # in the order in which an edge's inputs are gathered
 
 
@@ -34,12 +37,12 @@ class Route:
     where: Tensor  # int64 [6, P]: for each edge and path, 0 for nothing, or 1 + the place of its operation in `order`
 
 
-def route(archs: Sequence[Arch], device: torch.device | str = "cpu") -> Route:
+def route(archs: Sequence[Arch], device: torch.device = _CPU) -> Route:
     """The route of any P architectures; dead edges are left out."""
     return _route([live_graph(arch) for arch in archs], archs, device)
 
 
-def fair_route(archs: Sequence[Arch], device: torch.device | str = "cpu") -> Route:
+def fair_route(archs: Sequence[Arch], device: torch.device = _CPU) -> Route:
     """The route of strictly fair sets, five architectures each: dead edges run as well, so that all shapes are fixed.
 
     What a dead edge computes is not handed on, so it changes neither outputs nor gradients.
@@ -49,7 +52,7 @@ def fair_route(archs: Sequence[Arch], device: torch.device | str = "cpu") -> Rou
     return _route(archs, archs, device)
 
 
-def _route(run: Sequence[Arch], archs: Sequence[Arch], device: torch.device | str) -> Route:
+def _route(run: Sequence[Arch], archs: Sequence[Arch], device: torch.device) -> Route:
     counts, order, where = [], [], []
     lives = [live_graph(arch) for arch in archs]
     for edge in range(len(EDGES)):
@@ -59,7 +62,8 @@ def _route(run: Sequence[Arch], archs: Sequence[Arch], device: torch.device | st
         order += flat
         place = {p: 1 + i for i, p in enumerate(flat)}
         where.append([place[p] if live[edge] != NONE else 0 for p, live in enumerate(lives)])
-    return Route(tuple(counts), torch.tensor(order, device=device), torch.tensor(where, device=device))
+    numbers = (to_device(np.array(values, dtype=np.int64), device) for values in (order, where))
+    return Route(tuple(counts), *numbers)
 
 
 def forward_paths(supernet: Supernet, images: Tensor, paths: Route) -> Output:
