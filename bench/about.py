@@ -102,11 +102,15 @@ def _commands(directory: Path, records: Sequence[RunRecord]) -> list[str]:
     where = directory.name if directory.is_absolute() else directory.as_posix()
     commands = []
     for (preset, on_cpu, numbers), names in strategies.items():
-        count = max(numbers) + 1
+        first, last = numbers[0], numbers[-1]
+        told = f"{first}-{last}" if first else str(last + 1)
+        name, *changes = preset.split(" ")
         words = ["python", "run_bench.py", "run", "--benchmark", records[0].benchmark, "--dataset", records[0].dataset]
-        words += ["--strategy", ",".join(names), "--seeds", str(count), "--preset", preset, "--out", where]
+        words += ["--strategy", ",".join(names), "--seeds", told, "--preset", name]
+        words += [word for change in changes for word in ("--set", change)]
+        words += ["--out", where]
         words += [] if on_cpu else ["--device", "cuda"]
-        kept = "" if len(numbers) == count else f"  # of these seeds here: {', '.join(map(str, numbers))}"
+        kept = "" if len(numbers) == last - first + 1 else f"  # of these seeds here: {', '.join(map(str, numbers))}"
         commands.append(shlex.join(words) + kept)
     return commands
 

@@ -89,9 +89,18 @@ def _parser() -> argparse.ArgumentParser:
             default=strategies,
             help="names or shell-style patterns, separated by commas; ! before one leaves out (default: %(default)s)",
         )
-        run.add_argument("--seeds", type=_positive, default=seeds, help=f"how many, counted from 0 (default: {seeds})")
+        run.add_argument(
+            "--seeds", type=_seeds, default=str(seeds), help="how many, counted from 0, or 5-14 (default: %(default)s)"
+        )
         run.add_argument(
             "--preset", help="a name that `list` shows, or a .toml file (default: digits or cpu, by data set)"
+        )
+        run.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="ENTRY=VALUE",
+            help="change an entry of the preset, training.passes=1000 for example; may be given several times",
         )
         where = f"runs/BENCHMARK-DATASET-PRESET{suffix}"
         run.add_argument("--out", type=Path, help=f"the study's directory (default: {where})")
@@ -142,6 +151,15 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="the target's: test (default) or valid")
     parser.add_argument("--epochs", type=_positive, help="the target's training length (default: the table's longest)")
     parser.add_argument("--resamples", type=_positive, default=1000, help="of the bootstrap (default: 1000)")
+
+
+def _seeds(text: str) -> range:
+    first, dash, last = text.partition("-")
+    if not dash:
+        return range(_positive(text))
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a range such as 5-14")
+    return range(int(first), int(last) + 1)
 
 
 def _positive(text: str) -> int:
@@ -220,7 +238,7 @@ def _data_verify(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from bench.protocol import load_preset
+    from bench.protocol import load_preset, with_changes
     from bench.study import Study, open_study, run_study
     from mngnas.datasets import load_images
     from mngnas.strategies import strategy_names
@@ -228,16 +246,17 @@ def _run(options: argparse.Namespace) -> None:
     strategies = strategy_names(options.strategy)
     _check_device(options.device)
     dataset = _dataset(options)
-    preset = load_preset(options.preset or ("digits" if dataset == "digits" else "cpu"))
+    preset = with_changes(load_preset(options.preset or ("digits" if dataset == "digits" else "cpu")), options.set)
     table = _table(options)
     images = load_images(dataset, options.mirror).train.name
-    out = options.out or Path("runs") / f"{options.benchmark}-{dataset}-{preset.name}{options.suffix}"
+    out = options.out or Path("runs") / f"{options.benchmark}-{dataset}-{preset.name}{options.suffix}".replace(" ", "-")
     study = Study(options.benchmark, dataset, images, preset, table.checksum, options.device, options.mirror)
     open_study(out, study)
-    jobs = [(strategy, seed) for seed in range(options.seeds) for strategy in strategies]
+    jobs = [(strategy, seed) for seed in options.seeds for strategy in strategies]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parallel = options.jobs or (cores if options.device == "cpu" else 1)
-    print(f"{len(jobs)} runs on {images} in {out}: {', '.join(strategies)} x {options.seeds} seeds", file=sys.stderr)
+    what = f"{', '.join(strategies)} x {len(options.seeds)} seeds"
+    print(f"{len(jobs)} runs on {images} in {out}: {what}", file=sys.stderr)
     with _progress_line() as show:
         run_study(out, jobs, min(parallel, len(jobs)), show)
     _write_report(out, table, _target(table, dataset, "test", None), 1000)

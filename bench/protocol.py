@@ -1,7 +1,8 @@
 """What a study holds fixed: the preset, a plain file that a user can copy and change, and the protocol's version."""
 
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,24 @@ def _checked(place: str, section: type, values: dict[str, Any]) -> dict[str, Any
         if not fits or (isinstance(value, int | float) and value < 0):
             raise UserError(f"{place}{key} = {value!r} must be a {types[key].__name__}, not negative")
     return values
+
+
+def with_changes(preset: Preset, changes: Iterable[str]) -> Preset:
+    """The preset with entries replaced, "training.passes=1000" for example; its name then tells them."""
+    content = asdict(preset)
+    name = content.pop("name")
+    for change in changes:
+        path, _, text = change.partition("=")
+        section, _, key = path.strip().rpartition(".")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text  # a word without its quotation marks
+        if section and section not in _SECTIONS:
+            raise UserError(f"--set {change}: {unknown('section', section, _SECTIONS)}")
+        (content[section] if section else content)[key] = value
+        name += f" {path.strip()}={text.strip()}"
+    return preset_from_dict(name, content)
 
 
 def search_config(preset: Preset) -> ScoringConfig:

@@ -284,7 +284,7 @@ def test_one_seed_invents_no_interval_over_seeds(table, tmp_path):
     assert not re.search(r"<small>seeds [−\d]", text.replace("seeds 4", ""))
     assert "1 common seed: two are needed" in text
     assert "Agreement of seeds" not in text
-    assert "# of these seeds here: 4" in text
+    assert "--seeds 4-4 " in text
     row = json.loads(paths.results.read_text())["rows"][0]
     assert row["metrics"]["kendall_tau_b"]["spread"]["ci_low"] is None
 

@@ -22,6 +22,7 @@ from bench.protocol import (
     preset_names,
     retrained_archs,
     search_config,
+    with_changes,
 )
 from bench.records import is_finished, load_run, load_runs, scores_digest
 from bench.study import Study, duration, load_study, open_study, run_directory, run_study
@@ -290,3 +291,27 @@ def test_a_search_uses_whole_scoring_batches(asked, images):
 
 def test_durations_for_people():
     assert [duration(s) for s in (0.4, 89, 100, 3600 * 2 + 300)] == ["0 s", "89 s", "2 min", "2 h 05 min"]
+
+
+def test_changes_to_a_preset_are_told_in_its_name():
+    preset = load_preset("digits")
+    assert with_changes(preset, []) == preset
+    changed = with_changes(preset, ["training.passes=100", "sample = 5", "mngnas.perturbation=off", "mngnas.cap=1"])
+    assert changed.name == "digits training.passes=100 sample=5 mngnas.perturbation=off mngnas.cap=1"
+    assert (changed.training.passes, changed.sample, changed.mngnas.perturbation) == (100, 5, "off")
+    assert changed.training.learning_rate == preset.training.learning_rate
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("training.pases=3", "unknown entry 'pases'; did you mean 'passes'"),
+        ("trainin.passes=3", "unknown section 'trainin'; did you mean 'training'"),
+        ("training.passes=many", "training.passes = 'many' must be a int"),
+        ("training=3", "training must be a section"),
+        ("nonsense", "unknown entry 'nonsense'"),
+    ],
+)
+def test_a_wrong_change_is_told(change, message):
+    with pytest.raises(UserError, match=message):
+        with_changes(load_preset("digits"), [change])

@@ -118,6 +118,15 @@ ABLATIONS = (
     Ablation("supernet", {"guides": "supernet"}, "guides the supernet's training only"),
     Ablation("retraining", {"guides": "retraining"}, "guides the retraining of candidates only"),
     Ablation("noretrain", {"candidates": 1, "perturbation": "off"}, "no retraining, no perturbation"),
+    Ablation(
+        "falling",
+        {"candidates": 1, "perturbation": "off", "schedule": "falling"},
+        "no retraining, no perturbation, lambda falls to zero",
+    ),
+    Ablation("late", {"warmup": 0.5}, "half of the budget before the first teacher"),
+    Ablation("search", {"search_share": 0.08}, "twice as much search"),
+    Ablation("apart", {"apart": 4}, "teachers differ in four edges at least"),
+    Ablation("logits", {"logits": 1.0}, "the teachers' predictions guide as well as their features"),
 )
 
 
