@@ -22,25 +22,33 @@ class GainLine:
     seeds: tuple[int, ...]  # that both have
     values: tuple[float, ...]  # of the seeds
     spread: SeedSpread
+    values_by_loss: tuple[float, ...]  # the same with minus the loss as the score
+    spread_by_loss: SeedSpread
 
 
 @dataclass(frozen=True, eq=False)
 class AblationsFigure:
-    """Every method against MNGNAS, the highest mean first."""
+    """Every method against MNGNAS, the highest mean by accuracy first."""
 
     standard: str  # the label of MNGNAS
     lines: tuple[GainLine, ...]
     left_out: tuple[str, ...]  # "label: reason"
-    header: ClassVar[tuple[str, ...]] = ("method", "strategy", "minus", "seed", "difference", "ci_low", "ci_high", "n")
+    header: ClassVar[tuple[str, ...]] = (
+        *("method", "strategy", "minus", "score", "seed"),
+        *("difference", "ci_low", "ci_high", "n"),
+    )
 
     def rows(self) -> Iterator[CsvRow]:
-        """A line for each seed, and one for the mean with its interval; n counts seeds."""
+        """By accuracy and by loss a line for each seed, and one for the mean with its interval; n counts seeds."""
         for line in self.lines:
-            names = line.label, line.strategy, self.standard
-            for seed, value in zip(line.seeds, line.values, strict=True):
-                yield *names, seed, value, "", "", ""
-            s = line.spread
-            yield *names, "mean", s.mean, s.ci_low, s.ci_high, s.n
+            for score, values, s in (
+                ("accuracy", line.values, line.spread),
+                ("loss", line.values_by_loss, line.spread_by_loss),
+            ):
+                names = line.label, line.strategy, self.standard, score
+                for seed, value in zip(line.seeds, values, strict=True):
+                    yield *names, seed, value, "", "", ""
+                yield *names, "mean", s.mean, s.ci_low, s.ci_high, s.n
 
 
 def ablations(study: StudyRuns, results: Results) -> AblationsFigure | None:
@@ -59,7 +67,7 @@ def ablations(study: StudyRuns, results: Results) -> AblationsFigure | None:
             left_out.append(f"{method.label}: {gain.reason}")
             continue
         place = study.methods.index(method)
-        spread = seed_spread(gain.values)
-        lines.append(GainLine(method.label, method.strategy, place, gain.seeds, gain.values, spread))
+        by_score = gain.values, seed_spread(gain.values), gain.values_by_loss, seed_spread(gain.values_by_loss)
+        lines.append(GainLine(method.label, method.strategy, place, gain.seeds, *by_score))
     lines.sort(key=lambda line: -line.spread.mean)
     return AblationsFigure(standard[0].label, tuple(lines), tuple(left_out)) if lines else None

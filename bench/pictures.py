@@ -6,6 +6,7 @@ bytes. A new picture is one `draw_*` function, its caption, and one line in `PIC
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -203,19 +204,22 @@ def draw_search(numbers: SearchFigure) -> "Figure":
 
 def draw_taus(numbers: TauFigure) -> "Figure":
     """A row a method."""
-    return _row_a_method(plot_taus, numbers, len(numbers.results.rows))
+    return _row_a_method([plot_taus], numbers, len(numbers.results.rows))
 
 
 def draw_ablations(numbers: AblationsFigure) -> "Figure":
-    """A row a method."""
-    return _row_a_method(plot_gains, numbers, len(numbers.lines))
+    """A row a method: by accuracy, then by loss."""
+    return _row_a_method([plot_gains, partial(plot_gains, by_loss=True)], numbers, len(numbers.lines))
 
 
-def _row_a_method(plot: Callable[["Axes", Any], "Axes"], numbers: FigureNumbers, rows: int) -> "Figure":
+def _row_a_method(plots: Sequence[Callable[["Axes", Any], "Axes"]], numbers: FigureNumbers, rows: int) -> "Figure":
+    """One panel a plot; the rows are named at the left one."""
     from matplotlib.lines import Line2D
 
-    figure, axes = _grid(1, 1, (WIDTH, 1.3 + 0.42 * rows))
-    for handle in _legend(figure, plot(axes[0], numbers)).legend_handles:
+    figure, axes = _grid(len(plots), len(plots), (WIDTH / len(plots), 1.3 + 0.42 * rows))
+    for ax, plot in zip(axes, plots, strict=True):
+        plot(ax, numbers).tick_params(labelleft=ax is axes[0])
+    for handle in _legend(figure, axes[0]).legend_handles:
         if isinstance(handle, Line2D):
             handle.set_color("black")  # it stands for all rows
     return figure
@@ -319,8 +323,9 @@ def caption_ablations(numbers: AblationsFigure) -> str:
     seeds = f"{many}" if few == many else ", ".join(f"{line.label} {len(line.seeds)}" for line in numbers.lines)
     left_out = f" Not shown: {'; '.join(numbers.left_out)}." if numbers.left_out else ""
     return (
-        f"Tau-b of every method minus that of {numbers.standard} on the same seed, inherited weights; right of the "
-        f"dashed line is better than {numbers.standard}. Small dots: one seed each. Large marker and thick bar: their "
+        f"Tau-b of every method minus that of {numbers.standard} on the same seed, inherited weights, with the "
+        f"accuracy (left) or minus the loss (right) as the score; right of the dashed line is better than "
+        f"{numbers.standard}. Small dots: one seed each. Large marker and thick bar: their "
         f"mean and its 95 % t-interval over the common seeds (n = {seeds}). The highest mean comes first. No "
         "correction for the number of methods: where nothing differs, one interval of twenty misses zero by chance."
         + left_out

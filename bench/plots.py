@@ -131,14 +131,15 @@ def plot_taus(ax: "Axes", figure: TauFigure) -> "Axes":
     return _rows(ax, [row.label for row in rows], np.clip(ends, -1, 1))
 
 
-def plot_gains(ax: "Axes", figure: AblationsFigure) -> "Axes":
+def plot_gains(ax: "Axes", figure: AblationsFigure, by_loss: bool = False) -> "Axes":
     """A row a method: its seeds as dots and the mean with its interval, all minus MNGNAS on the same seeds."""
     ends = [0.0]
     for y, line in enumerate(figure.lines):
-        _seeds_and_mean(ax, y, line.place, line.values, line.spread)
-        ends += [*line.values, line.spread.ci_low, line.spread.ci_high]
+        values, spread = (line.values_by_loss, line.spread_by_loss) if by_loss else (line.values, line.spread)
+        _seeds_and_mean(ax, y, line.place, values, spread)
+        ends += [*values, spread.ci_low, spread.ci_high]
     ax.axvline(0, color=REFERENCE, linestyle="--", linewidth=1, label=figure.standard, zorder=1)
-    ax.set_xlabel(f"Kendall tau-b minus that of {figure.standard} on the same seed")
+    ax.set_xlabel(f"tau-b by {'loss' if by_loss else 'accuracy'} minus that of {figure.standard}")
     return _rows(ax, [line.label for line in figure.lines], np.array(ends))
 
 

@@ -16,6 +16,7 @@ from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_differen
 from bench.methods import Method, Scored, StudyRuns, value_of
 from bench.metrics import METRICS, InTop, Metric, kendall_tau_b, named
 from bench.picks import Pick, picks
+from bench.students import GuidedRow, guided
 from mngnas.space import N_ARCH, from_index, to_str
 
 GENERATOR_SEED = 0  # of every bootstrap in a report
@@ -45,9 +46,9 @@ class ResultRow:
     tau_connected: OverSeeds  # without the architectures that join input and output nowhere
     tau_by_loss: OverSeeds  # minus the loss as the score
     tau_of_parameters: Estimate  # of the parameter count, over the same architectures
-    passes: OverSeeds
+    passes: OverSeeds  # for retrained scores with those of the whole sample's retraining
     images_seen: OverSeeds
-    train_seconds: OverSeeds
+    train_seconds: OverSeeds  # likewise
     score_seconds: OverSeeds
     devices: tuple[str, ...]
 
@@ -62,6 +63,8 @@ class Difference:
     difference: Estimate | None
     reason: str = ""  # why there is no difference
     values: tuple[float, ...] = ()  # of the seeds
+    by_loss: Estimate | None = None  # the same with minus the loss as the score
+    values_by_loss: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Results:
     differences: tuple[Difference, ...]  # of all pairs, or of every method to those of `compared_with`
     compared_with: tuple[str, ...]  # labels; empty for all pairs
     teachers: tuple[TeacherRow, ...]
+    guided: tuple[GuidedRow, ...]  # of the methods that guide
     picks: tuple[Pick, ...]  # of all methods
     agreements: tuple[Agreement, ...]  # of those with two seeds or more
     resamples: int
@@ -112,6 +116,7 @@ def evaluate_study(study: StudyRuns, resamples: int = 1000) -> Results:
     return Results(
         *(rows, references, differences, compared_with),
         teachers=tuple(_teachers(study)),
+        guided=guided(study),
         picks=picks(study),
         agreements=agreements(study),
         resamples=resamples,
@@ -129,6 +134,7 @@ def _result_row(
         costs = [study.parameters[scored.arch_index].astype(float) for scored in seeds]
         of_parameters = _bootstrap_mean(seeds, costs, study.truth, _TAU, resamples)
     records = [scored.run.record for scored in seeds]
+    retrained = method.score_set == "retrained"
     return ResultRow(
         *(method.label, method.strategy, method.preset, method.score_set),
         seeds=tuple(scored.seed for scored in seeds),
@@ -139,9 +145,9 @@ def _result_row(
         ),
         tau_by_loss=OverSeeds.of([value_of(kendall_tau_b, s, -s.loss) for s in seeds], [len(s.true) for s in seeds]),
         tau_of_parameters=of_parameters,
-        passes=OverSeeds.of([record.passes for record in records]),
+        passes=OverSeeds.of([r.passes + r.retraining_passes * retrained for r in records]),
         images_seen=OverSeeds.of([float(record.images_seen) for record in records]),
-        train_seconds=OverSeeds.of([record.train_seconds for record in records]),
+        train_seconds=OverSeeds.of([r.train_seconds + r.retraining_seconds * retrained for r in records]),
         score_seconds=OverSeeds.of([record.score_seconds for record in records]),
         devices=tuple(dict.fromkeys(record.device for record in records)),
     )
@@ -194,22 +200,28 @@ def _differences(
 
 def difference(method_a: Method, row_a: ResultRow, method_b: Method, row_b: ResultRow) -> Difference:
     """Tau-b of method a minus that of method b, paired by seed, if both scored the same architectures."""
-    a, b = (
-        {s.seed: (s, tau) for s, tau in zip(method.seeds, row.metrics[_TAU.name].values, strict=True)}
-        for method, row in ((method_a, row_a), (method_b, row_b))
-    )
+    a, b = ({scored.seed: scored for scored in method.seeds} for method in (method_a, method_b))
+    taus_a, taus_b = (dict(zip(row.seeds, _taus(row), strict=True)) for row in (row_a, row_b))
     common = tuple(seed for seed in a if seed in b)
     found = partial(Difference, row_a.label, row_b.label)
     if len(common) < 2:
         return found(common, None, f"{len(common) or 'no'} common seed{'' if common else 's'}: two are needed")
-    if not all(np.array_equal(np.sort(a[s][0].arch_index), np.sort(b[s][0].arch_index)) for s in common):
+    if not all(np.array_equal(np.sort(a[s].arch_index), np.sort(b[s].arch_index)) for s in common):
         return found(common, None, "they scored different architectures")
-    defined = tuple(seed for seed in common if math.isfinite(a[seed][1] - b[seed][1]))
+    defined = tuple(seed for seed in common if np.isfinite([taus_a[seed], taus_b[seed]]).all())
     if len(defined) < 2:
         return found(defined, None, "tau is undefined for a constant score")
-    values_a, values_b = [a[s][1] for s in defined], [b[s][1] for s in defined]
-    values = tuple(x - y for x, y in zip(values_a, values_b, strict=True))
-    return found(defined, paired_difference(values_a, values_b), values=values)
+    estimates, values = [], []
+    for score in range(2):
+        of_a, of_b = ([taus[seed][score] for seed in defined] for taus in (taus_a, taus_b))
+        estimates.append(paired_difference(of_a, of_b))
+        values.append(tuple(x - y for x, y in zip(of_a, of_b, strict=True)))
+    return found(defined, estimates[0], "", values[0], estimates[1], values[1])
+
+
+def _taus(row: ResultRow) -> list[tuple[float, float]]:
+    """Of each seed, by accuracy and by loss."""
+    return list(zip(row.metrics[_TAU.name].values, row.tau_by_loss.values, strict=True))
 
 
 def _teachers(study: StudyRuns) -> Iterator[TeacherRow]:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from bench.about import About
 from bench.agreement import Agreement
 from bench.evaluation import ReferenceRow
+from bench.intervals import OverSeeds
 from bench.pages import Block, Code, Facts, Heading, Paragraph, TextTable
 from bench.picks import Pick, PickTruth
 from bench.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
+from bench.students import GuidedRow
 from bench.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
 from mngnas.space import N_ARCH
 
@@ -44,6 +46,7 @@ def tables(results: Results) -> list[Block]:
         *_picks(results.picks),
         *_costs(results.rows),
         *_differences(results),
+        *_guided(results.guided),
         *_teachers(results.teachers),
     ]
 
@@ -169,7 +172,8 @@ def _costs(rows: Sequence[ResultRow]) -> list[Block]:
         ),
         Paragraph(
             "For one seed: the mean over seeds, and their range where they differ. A pass is forward and backward of "
-            "one batch, a forward alone counts a third; images count for each path that saw them."
+            "one batch, a forward alone counts a third; images count for each path that saw them. “retrained” "
+            "rows include the retraining of the whole sample."
         ),
     ]
 
@@ -225,15 +229,50 @@ def _differences(results: Results) -> list[Block]:
     rows = []
     for one in results.differences:
         found = one.difference
-        cells = (number(found.value), interval(found.ci_low, found.ci_high)) if found else (one.reason, NOT_KNOWN)
+        cells = [one.reason, NOT_KNOWN]
+        if found and one.by_loss:
+            cells = [f"{number(e.value)}\n{interval(e.ci_low, e.ci_high)}" for e in (found, one.by_loss)]
         rows.append((one.a, one.b, str(len(one.seeds)), *cells))
     return [
         heading,
-        TextTable(("a", "b", "common seeds", "tau-b of a minus tau-b of b", "interval over seeds"), tuple(rows)),
+        TextTable(("a", "b", "common seeds", "tau-b of a minus tau-b of b", "the same by loss"), tuple(rows)),
         Paragraph(
             "The mean over common seeds with its 95 % t-interval, which is about further seeds on these architectures. "
             "No correction for the number of pairs. Inherited and retrained scores are not set against each other."
             + few
+        ),
+    ]
+
+
+def _or_off(one: OverSeeds, scale: float = 1) -> str:
+    return over_seeds(one, digits=3 if scale == 1 else 1, scale=scale) if one.spread.n else NOT_KNOWN
+
+
+def _guided(rows: Sequence[GuidedRow]) -> list[Block]:
+    if not rows:
+        return []
+    return [
+        Heading("Students and their teachers"),
+        TextTable(
+            (
+                *("method", "distance to the teacher", "the same after the last round", "entropy then, nats"),
+                *("at the cap then, %", "of retrained candidates", "winner to neighbours"),
+            ),
+            tuple(
+                (
+                    row.label,
+                    *(map(_or_off, (row.loss, row.loss_at_end, row.entropy_at_end))),
+                    _or_off(row.at_cap_at_end, 100),
+                    *(map(_or_off, (row.retraining_distance, row.perturbation_distance))),
+                )
+                for row in rows
+            ),
+        ),
+        Paragraph(
+            "Means over seeds with their 95 % t-interval. Distances are sums over the stages of the mean squared "
+            "difference of normalised features: of the supernet's paths to the combined teacher (the distillation "
+            "loss), of the candidates while they are retrained, and of a round's winner to its perturbed neighbours "
+            "while they are trained together. A part that was switched off has no number."
         ),
     ]
 
@@ -297,9 +336,9 @@ def reading(results: Results) -> list[Block]:
     ]
     if any(row.score_set != "inherited" for row in results.rows):
         text = (
-            "“inherited” scores are taken with the supernet's weights as they are; “retrained” ones after further "
-            "training of a few candidates that the method chose. The two answer different questions: a sample of "
-            "candidates is more alike than all architectures, which usually lowers correlations in it."
+            "“inherited” scores are taken with the supernet's weights as they are; “retrained” ones after a few steps "
+            "of further training of each architecture of a random sample, from the supernet's weights and by the "
+            "method's own loss. The two answer different questions and are never joined."
         )
         blocks.append(Paragraph(text))
     return blocks

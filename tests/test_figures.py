@@ -67,13 +67,14 @@ def made_up_diagnostics(pool=3):
     rng, rounds, log = np.random.default_rng(4), [], []
     for number, spent in enumerate((0.3, 0.475, 0.65, 0.825)):
         rounds.append({"spent": spent, "arch_index": 7 + 1000 * number, "loss": 1.5 - 0.1 * number})
+        rounds[-1]["retraining_distance"] = number / 2
         teachers = list(range(max(0, number + 1 - pool), number + 1))
         logits = np.cumsum(0.3 * rng.normal(size=(17, 3, len(teachers))), axis=0)
         alpha = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
         entropy = -(alpha * np.log(alpha)).sum(axis=2).mean(axis=1)
         log += [
             {"spent": spent + 0.01 * (1 + i), "teachers": teachers, "alpha": alpha[i].tolist(), "at_cap": i / 17}
-            | {"entropy": float(entropy[i])}
+            | {"entropy": float(entropy[i]), "loss": 2.0 - spent - i / 100}
             for i in range(17)
         ]
     return {"guidance": log, "rounds": rounds}
@@ -577,19 +578,23 @@ def test_ablations_are_differences_to_mngnas_and_the_best_comes_first(table, tmp
     results = evaluate_study(runs, 2)
     figure = ablations(runs, results)
     values = {row.strategy: row.metrics["kendall_tau_b"].values for row in results.rows}
+    by_loss = {row.strategy: row.tau_by_loss.values for row in results.rows}
     assert [line.strategy for line in figure.lines] == ["mngnas-k2", "spos", "mngnas-k1"]
     for line in figure.lines:
         paired = paired_difference(values[line.strategy], values["mngnas"])
         assert (line.spread.mean, line.spread.ci_low) == (paired.value, paired.ci_low)
         assert line.values == pytest.approx(np.subtract(values[line.strategy], values["mngnas"]))
+        assert line.values_by_loss == pytest.approx(np.subtract(by_loss[line.strategy], by_loss["mngnas"]))
+        assert line.spread_by_loss.mean == pytest.approx(np.mean(line.values_by_loss))
         assert runs.methods[line.place].strategy == line.strategy
     assert figure.left_out == ("FairNAS: 1 common seed: two are needed",)
     rows = list(figure.rows())
     first = figure.lines[0]
-    assert rows[0] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", 0, first.values[0], "", "", "")
+    assert rows[0] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", "accuracy", 0, first.values[0], "", "", "")
     mean = first.spread.mean, first.spread.ci_low, first.spread.ci_high, 3
-    assert rows[3] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", "mean", *mean)
-    assert len(rows) == 3 * 4
+    assert rows[3] == ("MNGNAS k2", "mngnas-k2", "MNGNAS", "accuracy", "mean", *mean)
+    assert rows[4][3:6] == ("loss", 0, first.values_by_loss[0])
+    assert len(rows) == 3 * 2 * 4
 
 
 @pytest.mark.parametrize(
@@ -666,3 +671,27 @@ def test_published_scores_of_a_real_table(shared, tmp_path):
         ("one-shot", 0.485),
     ]
     assert results.references[0].estimates["kendall_tau_b"].value == pytest.approx(0.577, abs=0.001)
+
+
+def test_students_distances_are_means_over_their_stretches(table, tmp_path):
+    write_run(tmp_path, table, "mngnas", 0, diagnostics=made_up_diagnostics())
+    write_run(tmp_path, table, "mngnas", 1, diagnostics=made_up_diagnostics())
+    write_run(tmp_path, table, "spos", 0)
+    (row,) = evaluate_study(read_runs(tmp_path, table, TARGET), 2).guided
+    log = made_up_diagnostics()["guidance"]
+    assert (row.label, row.seeds) == ("MNGNAS", (0, 1))
+    assert row.loss.values == pytest.approx([np.mean([entry["loss"] for entry in log])] * 2)
+    assert row.loss_at_end.values == pytest.approx([np.mean([2 - 0.825 - i / 100 for i in range(17)])] * 2)
+    assert row.at_cap_at_end.spread.mean == pytest.approx(8 / 17)
+    assert row.retraining_distance.values == pytest.approx([1.0, 1.0])  # not the first round, which has no teacher
+    assert np.isnan(row.perturbation_distance.values).all()
+
+
+def test_the_cost_of_retraining_belongs_to_the_retrained_row(table, tmp_path):
+    sets = {"inherited": scores(table, 1, SAMPLE), "retrained": scores(table, 2, SAMPLE[:30])}
+    for seed in (0, 1):
+        changes = {"retraining_passes": 500.0, "retraining_seconds": 7.0}
+        write_run(tmp_path, table, "spos", seed, sets=sets, **changes)
+    inherited, retrained = evaluate_study(read_runs(tmp_path, table, TARGET), 2).rows
+    assert retrained.passes.values == pytest.approx([value + 500 for value in inherited.passes.values])
+    assert retrained.train_seconds.values == pytest.approx([value + 7 for value in inherited.train_seconds.values])
