@@ -196,13 +196,13 @@ def _score_plain(setting: Setting, device: str, seconds: float) -> float:
     return _rate(device, lambda: float(len(scores(net, batches, sample_uniform(rng, 1)))), seconds)
 
 
-def _scoring_memory(setting: Setting, device: str) -> float:
+def _scoring_memory(setting: Setting, device: str, archs: int = 40) -> float:
     """Peak of the process (of the device on a GPU) in GB."""
     images = _pictures(setting, device)
     scorer = Scorer(
         Supernet(setting.skeleton, 0).to(device), ScoringConfig(setting.scored, setting.scored_batch), images, images
     )
-    scorer(next(_stretches(40)))
+    scorer(next(_stretches(archs)))
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9

@@ -66,6 +66,7 @@ class Trainer:
             config.momentum,
             weight_decay=config.weight_decay,
             nesterov=config.momentum > 0,
+            fused=images.pixels.device.type == "cuda" or None,
         )
         self.steps, self.passes, self.images_seen, self.seconds = 0, 0.0, 0, 0.0
         # Small operations leave a GPU idle; a CPU is faster path by path (docs/performance.md). The sums are the same.

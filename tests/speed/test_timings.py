@@ -1,0 +1,104 @@
+"""Timings of single parts. The test suite runs each once; to measure:
+
+.venv/bin/python -m pytest tests/speed --benchmark-enable
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from bench.intervals import bootstrap
+from bench.metrics import kendall_tau_b, named
+from bench.plain import PlainSupernet, scores, train_step
+from bench.speed import SETTINGS, Setting, _pictures
+from bench.tables import load_table
+from mngnas.descent import capped_min_norm
+from mngnas.distillation import Combination, Teacher, guide, teacher_features
+from mngnas.images import Augmentation, scoring_batch, training_batch
+from mngnas.paths import FairSetStep
+from mngnas.scoring import Scorer, ScoringConfig
+from mngnas.space import N_ARCH, from_index, live_graph, to_rank
+from mngnas.strategies import make_strategy
+from mngnas.supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
+from mngnas.training import Trainer, TrainingConfig
+
+SMALL: Setting = SETTINGS[0]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return _pictures(SMALL, "cpu")
+
+
+def trainer(images, fair_set):
+    config = TrainingConfig(passes=10**9, batch_size=SMALL.batch)
+    made = Trainer(
+        Supernet(SMALL.skeleton, 0), make_strategy("fairnas"), config, images, Augmentation(crop=2, flip=True), 0
+    )
+    made.fair_set = FairSetStep(made.supernet) if fair_set else None
+    return made
+
+
+@pytest.mark.parametrize("way", ["path by path", "one static graph"])
+def test_a_fair_step(benchmark, images, way):
+    assert benchmark(trainer(images, way == "one static graph").step).passes == 5
+
+
+def test_a_plain_step(benchmark, images):
+    net = PlainSupernet(SMALL.skeleton)
+    optimizer = torch.optim.SGD(net.parameters(), 0.05, 0.9, nesterov=True, foreach=False)
+    batch = training_batch(images, 0, SMALL.batch, Augmentation(crop=2, flip=True), 0)
+    batch, rng = replace(batch, images=batch.images.contiguous()), np.random.default_rng(0)
+    assert benchmark(lambda: train_step(net, optimizer, batch, sample_uniform(rng, 1)[0])) > 0
+
+
+def test_a_training_batch(benchmark, images):
+    steps = iter(range(10**9))
+    augmentation = Augmentation(crop=2, flip=True)
+    assert len(benchmark(lambda: training_batch(images, next(steps), 128, augmentation, 0)).labels) == 128
+
+
+@pytest.mark.parametrize("paths_at_once", [1, 5, 25])
+def test_scoring_live_graphs(benchmark, images, paths_at_once):
+    scorer = Scorer(Supernet(SMALL.skeleton, 0), ScoringConfig(250, 125), images, images)
+    scorer.paths_at_once = paths_at_once
+    archs = sorted({live_graph(from_index(index)) for index in range(60)}, key=to_rank)[:25]
+    assert len(benchmark(lambda: scorer(archs)).loss) == 25
+
+
+def test_scoring_plainly(benchmark, images):
+    net, batch = PlainSupernet(SMALL.skeleton), scoring_batch(images.subset(np.arange(125)))
+    archs = [from_index(index) for index in range(5)]
+    assert len(benchmark(lambda: scores(net, [batch], archs))) == 5
+
+
+@pytest.mark.parametrize("k", [2, 4, 8])
+def test_the_min_norm_problem(benchmark, k):
+    gradients = torch.randn((3, k, 20), generator=torch.Generator().manual_seed(0))
+    assert benchmark(lambda: capped_min_norm(gradients @ gradients.mT, 0.6)).shape == (3, k)
+
+
+def test_guidance_of_a_path(benchmark, images):
+    batch = training_batch(images, 0, 64, Augmentation(), 0)
+    archs = sample_strictly_fair(np.random.default_rng(0))
+    teachers = [Teacher(n, arch, Supernet(Skeleton(8, 1), n), 1.0) for n, arch in enumerate(archs[:4])]
+    seen, features = teacher_features(teachers, batch), Supernet(Skeleton(8, 1), 9)(batch.images, archs[4]).features
+    assert benchmark(lambda: guide(features, archs[4], seen, Combination())).alpha.shape == (3, 4)
+
+
+def test_tau_of_the_space(benchmark):
+    true = np.random.default_rng(0).normal(size=N_ARCH).round(2)
+    assert benchmark(lambda: kendall_tau_b(true + 1, true)) == pytest.approx(1)
+
+
+def test_a_bootstrap_of_the_space(benchmark):
+    true = np.random.default_rng(0).normal(size=N_ARCH).round(2)
+    metrics = named(["kendall_tau_b"])
+    found = benchmark(lambda: bootstrap(true + 1, true, metrics, resamples=100, rng=np.random.default_rng(0)))
+    assert found["kendall_tau_b"].value == pytest.approx(1)
+
+
+def test_loading_a_table(benchmark):
+    assert benchmark(lambda: load_table("digits201")).name == "digits201"
