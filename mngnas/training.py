@@ -104,11 +104,14 @@ class Trainer:
                 # Streams of batches that no step of the loop itself uses.
                 lambda n: self._batch(n, self.seed + (1 + self.steps) * 1_000_003),
                 self.search,
-                self._update_within,
                 self.fair_set,
             )
         )
-        self._update()
+        if config.clip:
+            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), config.clip, foreach=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * cosine(spent)
+        self.optimizer.step()
         if config.average and spent >= 1 - config.average:
             self._average()
         self.steps += 1
@@ -120,17 +123,6 @@ class Trainer:
     def retraining_batch(self, step: int) -> Batch:
         """The batches of retraining after the supernet's training: the same for every architecture, unused before."""
         return self._batch(step, self.seed + 500_000_003)
-
-    def _update(self) -> None:
-        if self.config.clip:
-            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.clip, foreach=True)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * cosine(self.spent)
-        self.optimizer.step()
-
-    def _update_within(self) -> None:
-        self._update()
-        self.optimizer.zero_grad()
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from mngnas.distillation import Teacher, feature_distance
 from mngnas.errors import UserError
@@ -13,7 +12,7 @@ from mngnas.images import scoring_batch
 from mngnas.space import from_index, live_graph, neighbours
 from mngnas.strategies import STRATEGIES
 from mngnas.strategies.mngnas import ABLATIONS, Mngnas, MngnasConfig
-from mngnas.supernet import Skeleton, Supernet, sample_strictly_fair
+from mngnas.supernet import Skeleton, Supernet
 from mngnas.training import TrainingConfig
 from tests.test_training import learnable_images, make_trainer, train, weights
 
@@ -197,30 +196,3 @@ def test_teachers_keep_the_wanted_number_of_edges_apart():
         for place, one in enumerate(graphs):
             for other in graphs[:place]:
                 assert sum(a != b for a, b in zip(one, other, strict=True)) >= 4
-
-
-def test_a_sequence_updates_after_each_path_of_a_fair_set():
-    """The same five paths as FairNAS's step on the same batch, but each is met by weights that the last has moved."""
-    config = replace(CONFIG, momentum=0.0, weight_decay=0.0, clip=0.0)
-    one, twin = (make_trainer(name, config=config) for name in ("mngnas-plainsequence", "fairnas"))
-    drawn = sample_strictly_fair(np.random.default_rng([0, 3, 0]))
-    batch, supernet = twin._batch(0, 0), twin.supernet
-    for arch in drawn:
-        supernet.zero_grad()
-        F.cross_entropy(supernet(batch.images, arch).logits, batch.labels).backward()
-        with torch.no_grad():
-            for parameter in supernet.parameters():
-                if parameter.grad is not None:
-                    parameter -= config.learning_rate * parameter.grad
-    result = one.step()
-    assert (result.passes, result.images) == (5, 5 * config.batch_size)
-    torch.testing.assert_close(weights(one), weights(twin), rtol=1e-4, atol=1e-6)
-
-
-def test_a_guided_sequence_pays_for_its_teachers_once_a_set():
-    trainer = make_trainer(Mngnas(replace(SMALL, sampling="sequence")), config=CONFIG)
-    while trainer.strategy.rounds_done < SMALL.rounds:
-        trainer.step()
-    before = trainer.passes
-    trainer.step()
-    assert trainer.passes - before == pytest.approx(5 + len(trainer.strategy.pool) / 3)

@@ -39,9 +39,6 @@ class StepContext:
     budget: float = 0.0  # the whole budget, in forward-backward passes
     further: Callable[[int], Batch] | None = None  # the n-th further training batch of this step, n = 0, 1, ...
     search: Search | None = None
-    update: Callable[[], None] | None = (
-        None  # one more update of the weights inside the step, from the gradients so far
-    )
     fair_set: FairSetStep | None = None  # runs a strictly fair set at once, where that is faster; None: path by path
 
 

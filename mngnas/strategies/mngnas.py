@@ -49,7 +49,7 @@ PERTURBATIONS = ("symmetric", "towards", "off")
 class MngnasConfig:
     """Every choice of the method; shares are of the whole budget of forward-backward passes."""
 
-    sampling: str = "fair"  # paths of a step: a strictly fair set; "sequence": the same, an update each; "uniform": one
+    sampling: str = "fair"  # paths of a step: "fair", five of a strictly fair set; "uniform", one
     warmup: float = 0.3  # share of the budget before the first round
     rounds: int = 4  # T; 0 is plain training
     pool: int = 4  # K, teachers at most
@@ -74,7 +74,7 @@ class MngnasConfig:
         for name, allowed in (
             ("guides", GUIDES),
             ("perturbation", PERTURBATIONS),
-            ("sampling", ("fair", "sequence", "uniform")),
+            ("sampling", ("fair", "uniform")),
             ("schedule", ("constant", "falling")),
         ):
             if getattr(self, name) not in allowed:
@@ -126,8 +126,6 @@ ABLATIONS = (
     Ablation("late", {"warmup": 0.5}, "half of the budget before the first teacher"),
     Ablation("search", {"search_share": 0.08}, "twice as much search"),
     Ablation("apart", {"apart": 4}, "teachers differ in four edges at least"),
-    Ablation("sequence", {"sampling": "sequence"}, "an update after each path of a fair set, not one for all"),
-    Ablation("plainsequence", {"sampling": "sequence", "rounds": 0}, "the same without guidance"),
     Ablation("logits", {"logits": 1.0}, "the teachers' predictions guide as well as their features"),
 )
 
@@ -193,9 +191,9 @@ class Mngnas(Strategy):
         if self.rounds_done < config.rounds and context.spent >= self._round_starts(self.rounds_done):
             extra = self._round(context)
             self.rounds_done += 1
-        archs = sample_uniform(context.rng, 1) if config.sampling == "uniform" else sample_strictly_fair(context.rng)
+        archs = sample_strictly_fair(context.rng) if config.sampling == "fair" else sample_uniform(context.rng, 1)
         if not self.pool or config.guides == "retraining":
-            plain = self._plain_paths(context, archs)
+            plain = (train_fair_set if config.sampling == "fair" else train_paths)(context, archs)
             return replace(plain, passes=plain.passes + extra)
         result = self._guided_paths(context, archs)
         self._log(context.spent)
@@ -204,22 +202,6 @@ class Mngnas(Strategy):
     def _round_starts(self, number: int) -> float:
         return self.config.warmup + (1 - self.config.warmup) * number / self.config.rounds
 
-    def _plain_paths(self, context: StepContext, archs: Sequence[Arch]) -> StepResult:
-        if self.config.sampling == "fair":
-            return train_fair_set(context, archs)
-        results = []
-        for number, arch in enumerate(archs):
-            if number:
-                self._update(context)
-            results.append(train_paths(context, [arch]))
-        loss = torch.stack([result.loss for result in results]).mean()
-        return StepResult(len(archs), len(archs) * len(context.batch.labels), loss)
-
-    @staticmethod
-    def _update(context: StepContext) -> None:
-        assert context.update is not None
-        context.update()
-
     def _guided_paths(self, context: StepContext, archs: Sequence[Arch]) -> StepResult:
         batch = context.batch
         teachers = teacher_features(self.pool, batch)
@@ -227,8 +209,8 @@ class Mngnas(Strategy):
         total = torch.zeros((), device=batch.labels.device)
         together = context.fair_set is not None and self.config.sampling == "fair"
         outputs = _all_outputs(context, archs) if together else (context.supernet(batch.images, a) for a in archs)
-        losses: list[Tensor] = []
-        for number, (arch, output) in enumerate(zip(archs, outputs, strict=True)):
+        losses = []
+        for arch, output in zip(archs, outputs, strict=True):
             loss = F.cross_entropy(output.logits, batch.labels)
             total += loss.detach()
             guided, guidance = self._guided(loss, output, arch, teachers, weight)
@@ -238,8 +220,6 @@ class Mngnas(Strategy):
                 losses.append(guided)
             else:
                 guided.backward()
-                if self.config.sampling == "sequence" and number < len(archs) - 1:
-                    self._update(context)
         if together:
             torch.stack(losses).sum().backward()
         passes = len(archs) + len(self.pool) / 3
