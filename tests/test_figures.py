@@ -4,16 +4,16 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from bench.ablations import ablations
 from bench.evaluation import disconnected, reference_rows
-from bench.figures import curves, panels, regret_at_k, search, taus
-from bench.guidance import guidance
 from bench.intervals import bootstrap_mean, paired_difference, seed_spread
-from bench.methods import read_runs
 from bench.metrics import METRICS, kendall_tau_b, precision_at_top_k, regret
 from bench.predictions import read_predictions
 from bench.records import Curve, RunRecord, RunScores, ScoreSet, save_run, scores_digest
-from bench.results import GENERATOR_SEED, SHOWN, evaluate_study
+from bench.report.ablations import ablations
+from bench.report.figures import curves, panels, regret_at_k, search, taus
+from bench.report.guidance import guidance
+from bench.report.methods import read_runs
+from bench.report.results import GENERATOR_SEED, SHOWN, evaluate_study
 from bench.tables import Measure, Table, compact
 from mngnas.errors import UserError
 from mngnas.space import N_ARCH, from_index, parse

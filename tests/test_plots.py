@@ -21,12 +21,12 @@ from test_figures import (
     write_run,
 )
 
-from bench.ablations import ablations
-from bench.figures import curves, panels, search, taus
-from bench.guidance import guidance
-from bench.methods import read_runs
-from bench.pictures import PICTURES, ROOM, STYLE, to_svg
-from bench.plots import (
+from bench.report.ablations import ablations
+from bench.report.figures import curves, panels, search, taus
+from bench.report.guidance import guidance
+from bench.report.methods import read_runs
+from bench.report.pictures import PICTURES, ROOM, STYLE, to_svg
+from bench.report.plots import (
     look_of,
     plot_accuracies,
     plot_alpha,
@@ -37,7 +37,7 @@ from bench.plots import (
     plot_regret,
     plot_taus,
 )
-from bench.results import evaluate_study
+from bench.report.results import evaluate_study
 
 MANY = (
     *(f"a-method-with-name-{number}" for number in range(8)),

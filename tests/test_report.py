@@ -18,14 +18,14 @@ from test_figures import (
     write_run,
 )
 
-from bench.about import describe
 from bench.evaluation import reference_rows
-from bench.methods import read_runs
 from bench.metrics import kendall_tau_b, regret
-from bench.pictures import PICTURES
 from bench.records import Curve
 from bench.report import report
-from bench.results import GENERATOR_SEED, evaluate_study
+from bench.report.about import describe
+from bench.report.methods import read_runs
+from bench.report.pictures import PICTURES
+from bench.report.results import GENERATOR_SEED, evaluate_study
 from mngnas.errors import UserError
 from mngnas.space import from_index, to_str
 

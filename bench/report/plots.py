@@ -1,4 +1,4 @@
-"""Plots on axes: functions that take an Axes and data of `bench.figures` and return the Axes."""
+"""Plots on axes: functions that take an Axes and data of `bench.report.figures` and return the Axes."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.ablations import AblationsFigure
-from bench.figures import CurvesFigure, Panel, SearchGroup, SearchLine, TauFigure
-from bench.guidance import MethodGuidance
 from bench.intervals import SeedSpread
+from bench.report.ablations import AblationsFigure
+from bench.report.figures import CurvesFigure, Panel, SearchGroup, SearchLine, TauFigure
+from bench.report.guidance import MethodGuidance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.figures import CsvRow
 from bench.intervals import SeedSpread, seed_spread
-from bench.methods import StudyRuns
-from bench.results import Results, difference
+from bench.report.figures import CsvRow
+from bench.report.methods import StudyRuns
+from bench.report.results import Results, difference
 
 _STANDARD = "mngnas"
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from bench.methods import Scored, StudyRuns
 from bench.metrics import kendall_tau_b, precision_at_top_k
-from bench.results import Results
+from bench.report.methods import Scored, StudyRuns
+from bench.report.results import Results
 from bench.tables.table import Measure
 from mngnas.space import N_ARCH
 

@@ -6,9 +6,9 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.methods import Method, StudyRuns
 from bench.metrics import kendall_tau_b
 from bench.records import ScoreSet
+from bench.report.methods import Method, StudyRuns
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.methods import StudyRuns
 from bench.records import RunRecord
+from bench.report.methods import StudyRuns
 from mngnas.space import N_ARCH
 
 

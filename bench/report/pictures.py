@@ -1,4 +1,4 @@
-"""Whole pictures from the numbers of `bench.figures` and `bench.guidance`, with their captions.
+"""Whole pictures from the numbers of `bench.report.figures` and `bench.report.guidance`, with their captions.
 
 No pyplot and no global state: a `Figure` is made, drawn and saved inside one style. The same numbers give the same
 bytes. A new picture is one `draw_*` function, its caption, and one line in `PICTURES`.
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.ablations import AblationsFigure, ablations
-from bench.figures import (
+from bench.report.ablations import AblationsFigure, ablations
+from bench.report.figures import (
     CurvesFigure,
     FigureNumbers,
     MethodCurve,
@@ -29,9 +29,9 @@ from bench.figures import (
     search,
     taus,
 )
-from bench.guidance import GuidanceFigure, MethodGuidance, guidance
-from bench.methods import StudyRuns
-from bench.plots import (
+from bench.report.guidance import GuidanceFigure, MethodGuidance, guidance
+from bench.report.methods import StudyRuns
+from bench.report.plots import (
     plot_accuracies,
     plot_alpha,
     plot_curves,
@@ -41,8 +41,8 @@ from bench.plots import (
     plot_regret,
     plot_taus,
 )
-from bench.results import Results
-from bench.text import count, number
+from bench.report.results import Results
+from bench.report.text import count, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +55,7 @@ _T = TypeVar("_T", Panel, MethodCurve, SearchLine, MethodGuidance)
 _L = TypeVar("_L", MethodCurve, SearchLine)
 WIDTH = 7.2  # inches: the text width of a page, so that fonts print as set here
 STYLE = {
-    "svg.hashsalt": "bench.plots",
+    "svg.hashsalt": "bench.report.plots",
     "svg.fonttype": "path",
     "font.size": 8.5,
     "axes.titlesize": 8,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.intervals import OverSeeds
-from bench.methods import StudyRuns
+from bench.report.methods import StudyRuns
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.figures import CsvRow
-from bench.methods import StudyRuns
-from bench.results import Results
+from bench.report.figures import CsvRow
+from bench.report.methods import StudyRuns
+from bench.report.results import Results
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 
 from bench.intervals import OverSeeds
-from bench.methods import Method, Scored, StudyRuns
 from bench.records import ScoreSet
+from bench.report.methods import Method, Scored, StudyRuns
 from mngnas.space import from_index, to_str
 
 

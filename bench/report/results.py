@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.agreement import Agreement, agreements
 from bench.evaluation import ReferenceRow, disconnected, reference_rows
 from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_difference
-from bench.methods import Method, Scored, StudyRuns, value_of
 from bench.metrics import METRICS, InTop, Metric, kendall_tau_b, named
-from bench.picks import Pick, picks
-from bench.students import GuidedRow, guided
+from bench.report.agreement import Agreement, agreements
+from bench.report.methods import Method, Scored, StudyRuns, value_of
+from bench.report.picks import Pick, picks
+from bench.report.students import GuidedRow, guided
 from mngnas.space import N_ARCH, from_index, to_str
 
 GENERATOR_SEED = 0  # of every bootstrap in a report

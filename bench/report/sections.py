@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from bench.about import About
-from bench.agreement import Agreement
 from bench.evaluation import ReferenceRow
 from bench.intervals import OverSeeds
-from bench.pages import Block, Code, Facts, Heading, Paragraph, TextTable
-from bench.picks import Pick, PickTruth
-from bench.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
-from bench.students import GuidedRow
-from bench.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
+from bench.report.about import About
+from bench.report.agreement import Agreement
+from bench.report.pages import Block, Code, Facts, Heading, Paragraph, TextTable
+from bench.report.picks import Pick, PickTruth
+from bench.report.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
+from bench.report.students import GuidedRow
+from bench.report.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
 from mngnas.space import N_ARCH
 
 
