@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from bench.intervals import bootstrap
 from bench.metrics import kendall_tau_b, named
 from bench.plain import PlainSupernet, scores, train_step
-from bench.speed import SETTINGS, Setting, _pictures
+from bench.speed import SETTINGS, _pictures
 from bench.tables import load_table
 from mngnas.descent import capped_min_norm
 from mngnas.distillation import Combination, Teacher, guide, teacher_features
@@ -24,7 +25,8 @@ from mngnas.strategies import make_strategy
 from mngnas.supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
 from mngnas.training import Trainer, TrainingConfig
 
-SMALL: Setting = SETTINGS[0]
+SMALL, FULL = SETTINGS
+ARCH = (3, 1, 2, 4, 3, 2)
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +34,34 @@ def images():
     return _pictures(SMALL, "cpu")
 
 
-def trainer(images, fair_set):
-    config = TrainingConfig(passes=10**9, batch_size=SMALL.batch)
-    made = Trainer(
-        Supernet(SMALL.skeleton, 0), make_strategy("fairnas"), config, images, Augmentation(crop=2, flip=True), 0
-    )
-    made.fair_set = FairSetStep(made.supernet) if fair_set else None
-    return made
-
-
+@pytest.mark.parametrize("setting", SETTINGS, ids=["reduced", "full"])
 @pytest.mark.parametrize("way", ["path by path", "one static graph"])
-def test_a_fair_step(benchmark, images, way):
-    assert benchmark(trainer(images, way == "one static graph").step).passes == 5
+def test_a_fair_step(benchmark, setting, way):
+    config = TrainingConfig(passes=10**9, batch_size=setting.batch)
+    supernet, augmentation = Supernet(setting.skeleton, 0), Augmentation(crop=2, flip=True)
+    trainer = Trainer(supernet, make_strategy("fairnas"), config, _pictures(setting, "cpu"), augmentation, 0)
+    trainer.fair_set = FairSetStep(supernet) if way == "one static graph" else None
+    assert benchmark(trainer.step).passes == 5
+
+
+@pytest.mark.parametrize("layout", ["channels last", "contiguous", "channels last, bfloat16"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_path_forward_and_backward_at_full_size(benchmark, layout, threads):
+    supernet, batch = Supernet(FULL.skeleton, 0), training_batch(_pictures(FULL, "cpu"), 0, 64, Augmentation(), 0)
+    images = batch.images.contiguous() if layout == "contiguous" else batch.images
+    images = images.bfloat16() if "bfloat16" in layout else images
+
+    def path():
+        loss = F.cross_entropy(supernet(images, ARCH).logits, batch.labels)
+        loss.backward()
+        return loss
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert benchmark(path).item() > 0
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_plain_step(benchmark, images):
