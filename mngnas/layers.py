@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 
 def average_pool_3x3(x: Tensor) -> Tensor:
-    """3x3 average pooling, stride 1, borders averaged over the pixels that exist; `[..., c, h, w]` in and out.
+    """3x3 average pooling, stride 1, borders averaged over the pixels that exist; `[b, c, h, w]` in and out.
 
-    The same as `avg_pool2d(x, 3, 1, 1, count_include_pad=False)`. PyTorch's CPU kernel is slow where a channels-last
-    pixel holds few channels; a separable sum of shifted tensors is then up to 2.7 times faster (LOG.md).
+    The same as `avg_pool2d(x, 3, 1, 1, count_include_pad=False)`. On a CPU a depthwise convolution with ones is up to
+    3.6 times faster than PyTorch's pooling of channels-last tensors (LOG.md).
     """
-    if x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[-3] <= 16 and x.shape[-1] >= 8:
+    if x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[-1] >= 8:
         return _AveragePool.apply(x)
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
@@ -23,27 +23,26 @@ class _AveragePool(torch.autograd.Function):
 
     @staticmethod
     def forward(_ctx: object, x: Tensor) -> Tensor:
-        return _box_sum(x).mul_(_inverse_count(x.shape[-2], x.shape[-1], x.dtype))
+        return _box_sum(x).mul_(_inverse_count(x.shape[-2], x.shape[-1]))
 
     @staticmethod
     def backward(_ctx: object, grad: Tensor) -> Tensor:
-        return _box_sum(grad * _inverse_count(grad.shape[-2], grad.shape[-1], grad.dtype))
+        return _box_sum(grad * _inverse_count(grad.shape[-2], grad.shape[-1]))
 
 
 def _box_sum(x: Tensor) -> Tensor:
-    rows = x.clone()
-    rows[..., 1:, :] += x[..., :-1, :]
-    rows[..., :-1, :] += x[..., 1:, :]
-    both = rows.clone()
-    both[..., 1:] += rows[..., :-1]
-    both[..., :-1] += rows[..., 1:]
-    return both
+    return F.conv2d(x, _ones(x.shape[1]), padding=1, groups=x.shape[1])
 
 
 @lru_cache(maxsize=64)
-def _inverse_count(height: int, width: int, dtype: torch.dtype) -> Tensor:
+def _ones(channels: int) -> Tensor:
+    return torch.ones(channels, 1, 3, 3)
+
+
+@lru_cache(maxsize=64)
+def _inverse_count(height: int, width: int) -> Tensor:
     rows, columns = (torch.full((size,), 3.0) for size in (height, width))
     for line in (rows, columns):
         line[0] -= 1
         line[-1] -= 1
-    return (1 / (rows[:, None] * columns)).to(dtype)
+    return 1 / (rows[:, None] * columns)

@@ -143,7 +143,9 @@ class Cell(nn.Module):
             if op in (CONV_1X1, CONV_3X3) and relus[source] is None:
                 relus[source] = F.relu(value)
             y, so_far = self.operate(edge, op, value, relus[source], norm), nodes[target]
-            nodes[target] = y if so_far is None else so_far + y
+            if so_far is not None:
+                y = y + so_far if op == SKIP else y.add_(so_far)  # what is not a node's own tensor may change in place
+            nodes[target] = y
         return nodes[3] if nodes[3] is not None else torch.zeros_like(x)
 
 
