@@ -44,12 +44,17 @@ def test_a_fair_step(benchmark, setting, way):
     assert benchmark(trainer.step).passes == 5
 
 
+@pytest.mark.parametrize("setting", SETTINGS, ids=["reduced", "full"])
 @pytest.mark.parametrize("layout", ["channels last", "contiguous", "channels last, bfloat16"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_one_path_forward_and_backward_at_full_size(benchmark, layout, threads):
-    supernet, batch = Supernet(FULL.skeleton, 0), training_batch(_pictures(FULL, "cpu"), 0, 64, Augmentation(), 0)
-    images = batch.images.contiguous() if layout == "contiguous" else batch.images
-    images = images.bfloat16() if "bfloat16" in layout else images
+def test_one_path_forward_and_backward(benchmark, setting, layout, threads):
+    supernet = Supernet(setting.skeleton, 0)
+    batch = training_batch(_pictures(setting, "cpu"), 0, setting.batch, Augmentation(), 0)
+    images = batch.images.bfloat16() if "bfloat16" in layout else batch.images
+    if layout == "contiguous":
+        images = images.contiguous()
+        for parameter in supernet.parameters():
+            parameter.data = parameter.data.contiguous()
 
     def path():
         loss = F.cross_entropy(supernet(images, ARCH).logits, batch.labels)
