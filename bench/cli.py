@@ -239,6 +239,7 @@ def _data_verify(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from bench.protocol import load_preset, with_changes
+    from bench.provenance import core_count
     from bench.study import Study, open_study, run_study
     from mngnas.datasets import load_images
     from mngnas.strategies import strategy_names
@@ -253,8 +254,7 @@ def _run(options: argparse.Namespace) -> None:
     study = Study(options.benchmark, dataset, images, preset, table.checksum, options.device, options.mirror)
     open_study(out, study)
     jobs = [(strategy, seed) for seed in options.seeds for strategy in strategies]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parallel = options.jobs or (cores if options.device == "cpu" else 1)
+    parallel = options.jobs or (core_count() if options.device == "cpu" else 1)
     what = f"{', '.join(strategies)} x {len(options.seeds)} seeds"
     print(f"{len(jobs)} runs on {images} in {out}: {what}", file=sys.stderr)
     with _progress_line() as show:

@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.intervals import bootstrap
 from bench.metrics import named
 from bench.plain import PlainSupernet, scores, train_step
-from bench.provenance import device_name, versions
+from bench.provenance import core_count, device_name, versions
 from bench.tables import load_table
 from mngnas.images import Augmentation, ImageSet, training_batch
 from mngnas.scoring import Scorer, ScoringConfig
@@ -103,7 +103,7 @@ def measure(device: str, seconds: float) -> Iterator[Row]:
 
 def _everywhere(device: str, rate: Callable[[], float]) -> float:
     """The sum of the rates that one process a core reaches while the others work too; on a GPU the rate of one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = core_count()
     if device != "cpu":
         return rate()
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), partial(torch.set_num_threads, 1)) as pool:
@@ -166,12 +166,15 @@ def _train_plain(setting: Setting, device: str, seconds: float) -> float:
     return _rate(device, step, seconds)
 
 
+def _scorer(setting: Setting, device: str) -> Scorer:
+    images = _pictures(setting, device)
+    config = ScoringConfig(setting.scored, setting.scored_batch)
+    return Scorer(Supernet(setting.skeleton, 0).to(device), config, images, images)
+
+
 def _score_fast(setting: Setting, device: str, seconds: float) -> float:
     """Distinct live graphs a second, in stretches of neighbours as a run scores them, spread over the space."""
-    images = _pictures(setting, device)
-    scorer = Scorer(
-        Supernet(setting.skeleton, 0).to(device), ScoringConfig(setting.scored, setting.scored_batch), images, images
-    )
+    scorer = _scorer(setting, device)
     length = 200 if device == "cuda" or setting.skeleton.cells == 1 else 10
     stretches = iter(_stretches(length))
     return _rate(device, lambda: float(len(scorer(next(stretches)).loss)), seconds)
@@ -198,10 +201,7 @@ def _score_plain(setting: Setting, device: str, seconds: float) -> float:
 
 def _scoring_memory(setting: Setting, device: str, archs: int = 40) -> float:
     """Peak of the process (of the device on a GPU) in GB."""
-    images = _pictures(setting, device)
-    scorer = Scorer(
-        Supernet(setting.skeleton, 0).to(device), ScoringConfig(setting.scored, setting.scored_batch), images, images
-    )
+    scorer = _scorer(setting, device)
     scorer(next(_stretches(archs)))
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
@@ -298,8 +298,7 @@ def _bootstrap_row() -> Row:
 def table(rows: Iterable[Row], device: str) -> Iterator[str]:
     """Lines of Markdown, each as soon as it is known."""
     known = versions()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {device_name(device)}; {cores} cores; PyTorch {known['torch']}"
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {device_name(device)}; {core_count()} cores; PyTorch {known['torch']}"
     yield ""
     yield "| what | unit | here | plain way | gain | arithmetic alone | its share | traffic alone | its share |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"

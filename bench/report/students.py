@@ -33,7 +33,6 @@ def guided(study: StudyRuns) -> tuple[GuidedRow, ...]:
         diaries = [scored.run.record.diagnostics for scored in method.seeds]
         if method.score_set != "inherited" or not any(one.get("rounds") for one in diaries):
             continue
-
         last = [_last_stretch(one) for one in diaries]
         rows.append(
             GuidedRow(
