@@ -92,6 +92,24 @@ def test_guidance_changes_what_is_learnt(trained):
     assert not torch.equal(weights(trained), weights(other))
 
 
+def test_with_lambda_0_teachers_cost_but_have_no_say():
+    """Whoever is in the pool, the supernet learns the same, and each teacher's forward pass is paid for."""
+    ended = []
+    for exchanged in (False, True):
+        trainer = make_trainer(STRATEGIES["mngnas-unguided"].make(SMALL), config=CONFIG)
+        while not trainer.strategy.pool:
+            trainer.step()
+        if exchanged:
+            teacher = trainer.strategy.pool[0]
+            other = Supernet(teacher.network.skeleton, 9)
+            trainer.strategy.pool = [Teacher(teacher.number, teacher.arch, other, teacher.loss)]
+        before = trainer.passes
+        trainer.step()
+        assert trainer.passes - before == pytest.approx(5 + 1 / 3)
+        ended.append(weights(trainer))
+    assert torch.equal(*ended)
+
+
 def test_the_log_is_complete(trained):
     for entry in trained.strategy.log:
         alpha = np.array(entry["alpha"])

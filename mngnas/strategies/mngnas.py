@@ -117,6 +117,7 @@ ABLATIONS = (
     Ablation("k8", {"pool": 8, "rounds": 8}, "eight teachers in the pool, eight rounds"),
     Ablation("supernet", {"guides": "supernet"}, "guides the supernet's training only"),
     Ablation("retraining", {"guides": "retraining"}, "guides the retraining of candidates only"),
+    Ablation("unguided", {"weight": 0.0}, "lambda 0: pays for search and teachers, which then have no say"),
     Ablation("noretrain", {"candidates": 1, "perturbation": "off"}, "no retraining, no perturbation"),
     Ablation(
         "falling",
