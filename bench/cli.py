@@ -120,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
     speed.add_argument("--seconds", type=_positive, default=10, help="for each measurement (default: 10)")
     _add_device(speed)
 
+    short = command("short", _short, "train some of a study's architectures alone, briefly: a ranking to tune by")
+    short.add_argument("study", type=Path, metavar="DIR")
+    short.add_argument("--archs", type=_positive, default=100, help="how many, at random (default: 100)")
+    short.add_argument("--steps", type=_positive, default=500, help="batches for each (default: 500)")
+    short.add_argument("--jobs", type=_positive, help="trainings side by side (default: one a core; on a GPU one)")
+
     report = command("report", _report, "make a study's report from its finished runs")
     report.add_argument("study", type=Path, metavar="DIR")
     _add_archive(report)
@@ -239,7 +245,6 @@ def _data_verify(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from bench.protocol import load_preset, with_changes
-    from bench.provenance import core_count
     from bench.study import Study, open_study, run_study
     from mngnas.datasets import load_images
     from mngnas.strategies import strategy_names
@@ -254,11 +259,10 @@ def _run(options: argparse.Namespace) -> None:
     study = Study(options.benchmark, dataset, images, preset, table.checksum, options.device, options.mirror)
     open_study(out, study)
     jobs = [(strategy, seed) for seed in options.seeds for strategy in strategies]
-    parallel = options.jobs or (core_count() if options.device == "cpu" else 1)
     what = f"{', '.join(strategies)} x {len(options.seeds)} seeds"
     print(f"{len(jobs)} runs on {images} in {out}: {what}", file=sys.stderr)
     with _progress_line() as show:
-        run_study(out, jobs, min(parallel, len(jobs)), show)
+        run_study(out, jobs, min(_parallel(options.jobs, options.device), len(jobs)), show)
     _write_report(out, table, _target(table, dataset, "test", None), 1000)
 
 
@@ -313,6 +317,18 @@ def _report(options: argparse.Namespace) -> None:
     _write_report(options.study, table, _target(table, study.dataset, options.split, options.epochs), options.resamples)
 
 
+def _short(options: argparse.Namespace) -> None:
+    from bench.short import train_short
+    from bench.study import load_study
+
+    device = load_study(options.study).device
+    _check_device(device)
+    with _progress_line() as show:
+        found = train_short(options.study, options.archs, options.steps, _parallel(options.jobs, device), show)
+    print(f"{len(found.arch_index)} architectures after {found.steps} steps: mean accuracy {found.accuracy.mean():.3f}")
+    print(f"compare methods with it: {_PROGRAM} report {options.study}")
+
+
 def _speed(options: argparse.Namespace) -> None:
     from bench.speed import measure, table
 
@@ -329,6 +345,12 @@ def _check_device(device: str) -> None:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device cuda: PyTorch finds no GPU here")
+
+
+def _parallel(jobs: int | None, device: str) -> int:
+    from bench.provenance import core_count
+
+    return jobs or (core_count() if device == "cpu" else 1)
 
 
 def _dataset(options: argparse.Namespace) -> str:

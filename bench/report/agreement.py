@@ -1,4 +1,4 @@
-"""How alike the seeds of a method rank: no ground truth is needed."""
+"""How alike the seeds of a method rank, and how alike it and short stand-alone training: no ground truth is needed."""
 
 import math
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.metrics import kendall_tau_b
+from bench.intervals import Estimate, OverSeeds, bootstrap
+from bench.metrics import METRICS, kendall_tau_b
 from bench.records import ScoreSet
 from bench.report.methods import Method, StudyRuns
+from bench.short import load_short
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,29 @@ class Agreement:
     mean_by_accuracy: float  # over the pairs where it is defined
     mean_by_loss: float
     n: tuple[int, ...]  # architectures of each pair
+
+
+@dataclass(frozen=True)
+class ShortRow:
+    """Tau-b between a method's scores and validation accuracy after short stand-alone training."""
+
+    label: str
+    strategy: str
+    preset: str
+    score_set: str
+    seeds: tuple[int, ...]
+    by_accuracy: OverSeeds
+    by_loss: OverSeeds  # of minus the loss
+
+
+@dataclass(frozen=True)
+class WithShort:
+    """The methods beside short stand-alone training."""
+
+    steps: int
+    learning_rate: float
+    rows: tuple[ShortRow, ...]  # in the order of the methods
+    with_truth: Estimate | None  # tau-b of short training with the ground truth; None if that is not known for any
 
 
 def agreements(study: StudyRuns) -> tuple[Agreement, ...]:
@@ -55,6 +80,31 @@ def _pair(a: ScoreSet, b: ScoreSet) -> tuple[float, float, int]:
         kendall_tau_b(x, y) if len(common) and np.isfinite([x, y]).all() else math.nan for x, y in columns
     )
     return accuracy, loss, len(common)
+
+
+def with_short(study: StudyRuns, resamples: int, rng: np.random.Generator) -> WithShort | None:
+    """Every method against the study's short training, if it has one (`bench.short`)."""
+    short = load_short(study.directory)
+    if short is None:
+        return None
+    reference = ScoreSet(short.arch_index, short.accuracy, -short.accuracy)  # a good method agrees with both
+    rows = []
+    for method in study.methods:
+        sets = [scored.run.scores.sets[method.score_set] for scored in method.seeds]
+        pairs = [_pair(one, reference) for one in sets]
+        n = [pair[2] for pair in pairs]
+        rows.append(
+            ShortRow(
+                *(method.label, method.strategy, method.preset, method.score_set),
+                seeds=tuple(scored.seed for scored in method.seeds),
+                by_accuracy=OverSeeds.of([pair[0] for pair in pairs], n),
+                by_loss=OverSeeds.of([pair[1] for pair in pairs], n),
+            )
+        )
+    true = study.truth[short.arch_index]
+    known, tau = np.isfinite(true), METRICS["kendall_tau_b"]
+    found = bootstrap(short.accuracy[known], true[known], [tau], resamples=resamples, rng=rng) if known.any() else None
+    return WithShort(short.steps, short.learning_rate, tuple(rows), found[tau.name] if found else None)
 
 
 def _mean(values: tuple[float, ...]) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from bench.evaluation import ReferenceRow, disconnected, reference_rows
 from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_difference
 from bench.metrics import METRICS, InTop, Metric, kendall_tau_b, named
-from bench.report.agreement import Agreement, agreements
+from bench.report.agreement import Agreement, WithShort, agreements, with_short
 from bench.report.methods import Method, Scored, StudyRuns, value_of
 from bench.report.picks import Pick, picks
 from bench.report.students import GuidedRow, guided
@@ -96,6 +96,7 @@ class Results:
     guided: tuple[GuidedRow, ...]  # of the methods that guide
     picks: tuple[Pick, ...]  # of all methods
     agreements: tuple[Agreement, ...]  # of those with two seeds or more
+    short: WithShort | None  # if the study has short stand-alone trainings
     resamples: int
 
 
@@ -119,6 +120,7 @@ def evaluate_study(study: StudyRuns, resamples: int = 1000) -> Results:
         guided=guided(study),
         picks=picks(study),
         agreements=agreements(study),
+        short=with_short(study, resamples, rng),
         resamples=resamples,
     )
 

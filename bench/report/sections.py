@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bench.evaluation import ReferenceRow
 from bench.intervals import OverSeeds
 from bench.report.about import About
-from bench.report.agreement import Agreement
+from bench.report.agreement import Agreement, WithShort
 from bench.report.pages import Block, Code, Facts, Heading, Paragraph, TextTable
 from bench.report.picks import Pick, PickTruth
 from bench.report.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
@@ -42,6 +42,7 @@ def tables(results: Results) -> list[Block]:
         *_rankings(results),
         *_references(results.references),
         *_agreements(results.agreements),
+        *_short(results.short),
         *_tops(results.rows),
         *_picks(results.picks),
         *_costs(results.rows),
@@ -124,6 +125,32 @@ def _agreements(agreements: Sequence[Agreement]) -> list[Block]:
             "ground truth; the mean over the pairs where it is defined. It needs no ground truth, so it may be used to "
             "choose hyper-parameters; high agreement is necessary for ranking well and not sufficient, as all seeds "
             "may make the same mistakes."
+        ),
+    ]
+
+
+def _short(short: WithShort | None) -> list[Block]:
+    if short is None:
+        return []
+    truth = (
+        "is not known" if short.with_truth is None else "is " + estimate(short.with_truth).replace("\n", ", 95 % over ")
+    )
+    return [
+        Heading("Agreement with short stand-alone training"),
+        TextTable(
+            ("method", "scores", "architectures", "tau-b by accuracy", "tau-b by loss"),
+            tuple(
+                (
+                    *(one.label, one.score_set, count(one.by_accuracy.n)),
+                    *(over_seeds(one.by_accuracy), over_seeds(one.by_loss)),
+                )
+                for one in short.rows
+            ),
+        ),
+        Paragraph(
+            "Tau-b between a method’s scores and the validation accuracy that some of the architectures reach when "
+            f"each is trained alone, from scratch, for {short.steps:,} batches. It needs no ground truth, so it may be "
+            f"used to choose hyper-parameters. Tau-b of that accuracy itself with the ground truth {truth}."
         ),
     ]
 

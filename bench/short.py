@@ -1,0 +1,166 @@
+"""Short stand-alone training of some of a study's architectures: a ranking to tune by that never saw the table.
+
+Each architecture gets a network of its own, which is trained from scratch for some batches as the study's preset has
+them, and scored on the validation images that its supernets are scored on. How well a method's scores agree with these
+tells how well it ranks as far as short training can tell. No ground truth is needed, so hyper-parameters may be chosen
+by it.
+
+    STUDY/short.json    steps, learning rate, and for each architecture's official index [accuracy, loss]
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench.evaluation import disconnected
+from bench.files import write_atomically
+from bench.protocol import final_archs
+from bench.study import load_study
+from mngnas.errors import UserError
+from mngnas.space import from_index, to_index
+
+SHORT = "short.json"
+_SEED = 1_000_000_007  # of the batches and weights: no run's
+
+
+@dataclass(frozen=True, eq=False)
+class ShortTraining:
+    """What short training found: accuracy (a fraction) and loss (nats) on validation images."""
+
+    steps: int
+    learning_rate: float
+    arch_index: np.ndarray  # int64 [n], ascending
+    accuracy: np.ndarray  # float64 [n]
+    loss: np.ndarray  # float64 [n]
+
+
+def load_short(study: Path) -> ShortTraining | None:
+    """What `train_short` wrote so far, None if nothing; raises `UserError` for a file that cannot be read."""
+    path = study / SHORT
+    try:
+        content = json.loads(path.read_text())
+        scores = {int(index): (float(accuracy), float(loss)) for index, (accuracy, loss) in content["scores"].items()}
+        index = np.array(sorted(scores), dtype=np.int64)
+        columns = np.array([scores[i] for i in index.tolist()], dtype=np.float64).reshape(-1, 2)
+        return ShortTraining(int(content["steps"]), float(content["learning_rate"]), index, *columns.T)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is not readable ({type(error).__name__}: {error}): delete it") from error
+
+
+def short_archs(study: Path, n: int) -> list[int]:
+    """Official indices of n random connected architectures that the study's runs score; fewer if it has no more.
+
+    In a fixed random order: those of a smaller n are the first of a larger one.
+    """
+    scored = np.array([to_index(arch) for arch in final_archs(load_study(study).preset)])
+    scored = np.sort(scored[~disconnected()[scored]])
+    return [int(index) for index in np.random.default_rng(0).permutation(scored)[:n]]
+
+
+def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[str], None]) -> ShortTraining:
+    """Train n architectures, `parallel` at a time, each for `steps` batches; those that the file has are kept.
+
+    The learning rate is the preset's, falling to zero along a cosine, without weight decay. `show` gets a line of
+    progress after each. Raises `UserError` if the study has a short training of another length.
+    """
+    import torch
+
+    from bench.worker import prepared_images
+
+    about = load_study(study)
+    learning_rate = about.preset.training.learning_rate
+    known = load_short(study)
+    if known is not None and (known.steps, known.learning_rate) != (steps, learning_rate):
+        raise UserError(
+            f"{study / SHORT} holds trainings of {known.steps} steps at {known.learning_rate}, not {steps} at"
+            f" {learning_rate}: delete it or ask for the same"
+        )
+    found: dict[int, list[float]] = {}
+    if known is not None:
+        rows = zip(known.arch_index, known.accuracy, known.loss, strict=True)
+        found = {int(index): [float(accuracy), float(loss)] for index, accuracy, loss in rows}
+    wanted = short_archs(study, n)
+    missing = [index for index in wanted if index not in found]
+    prepared_images(about, torch.device("cpu"))  # what is wrong with them is told here, in one line
+    began = time.monotonic()
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max(1, min(parallel, len(missing))), spawn, _begin, (study, steps))
+    try:
+        futures = {pool.submit(_train, index): index for index in missing}
+        for done, future in enumerate(as_completed(futures), start=1):
+            found[futures[future]] = list(future.result())
+            content = {
+                "steps": steps,
+                "learning_rate": learning_rate,
+                "scores": {str(i): found[i] for i in sorted(found)},
+            }
+            write_atomically(study / SHORT, (json.dumps(content, indent=1) + "\n").encode())
+            left = (time.monotonic() - began) / done * (len(missing) - done)
+            show(f"{len(wanted) - len(missing) + done} of {len(wanted)} architectures trained; time left: {left:.0f} s")
+    finally:
+        pool.shutdown(cancel_futures=True)
+    trained = load_short(study)
+    assert trained is not None
+    return trained
+
+
+class _Worker:
+    """The study's pictures and scorer in a process of the pool."""
+
+    def __init__(self, study: Path, steps: int) -> None:
+        import torch
+
+        from bench.worker import make_trainer, prepared_images
+        from mngnas.scoring import Scorer
+
+        torch.set_num_threads(1)
+        about = load_study(study)
+        device = torch.device(about.device)
+        data = prepared_images(about, device)
+        self.steps, self.learning_rate = steps, about.preset.training.learning_rate
+        self.trainer = make_trainer(about.preset, data, "fairnas", _SEED, device)  # never trained: for its batches
+        self.scorer = Scorer(self.trainer.supernet, about.preset.scoring, data.valid, data.train)
+
+    def train(self, index: int) -> tuple[float, float]:
+        from mngnas.retraining import train_alone
+        from mngnas.supernet import Supernet
+
+        arch, trainer = from_index(index), self.trainer
+        network = Supernet(trainer.supernet.skeleton, _SEED + index).to(trainer.images.pixels.device)
+        loss = partial(trainer.strategy.retraining_loss, network, arch)
+        train_alone(network, loss, trainer.retraining_batch, self.steps, self.learning_rate)
+        scores = self.scorer([arch], network)
+        return float(scores.accuracy[0]), float(scores.loss[0])
+
+
+_worker: _Worker  # of this process
+
+
+def _begin(study: Path, steps: int) -> None:
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    _worker = _Worker(study, steps)
+
+
+def _end_with(parent: int) -> None:
+    """A killed parent cannot stop its pool."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _train(index: int) -> tuple[float, float]:
+    return _worker.train(index)
