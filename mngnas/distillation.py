@@ -81,9 +81,9 @@ def normalised(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def teacher_features(teachers: Sequence[Teacher], batch: Batch, weights: Supernet | None = None) -> TeacherFeatures:
-    """One forward pass of each teacher (1/3 pass each), with its own weights or with these."""
-    outputs = [(weights or teacher.network)(batch.images, teacher.arch) for teacher in teachers]
+def teacher_features(teachers: Sequence[Teacher], batch: Batch) -> TeacherFeatures:
+    """One forward pass of each teacher (1/3 pass each)."""
+    outputs = [teacher.network(batch.images, teacher.arch) for teacher in teachers]
     features = zip(*(output.features for output in outputs), strict=True)
     stages = tuple(torch.stack([_flat(normalised(f)) for f in stage]) for stage in features)
     grams = torch.stack([f @ f.T / f.shape[1] for f in stages])

@@ -43,7 +43,6 @@ from mngnas.supernet import Output, Skeleton, Supernet, sample_strictly_fair, sa
 
 GUIDES = ("both", "supernet", "retraining")
 PERTURBATIONS = ("symmetric", "towards", "off")
-TEACHERS = ("frozen", "current")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,6 @@ class MngnasConfig:
     warmup: float = 0.3  # share of the budget before the first round
     rounds: int = 4  # T; 0 is plain training
     pool: int = 4  # K, teachers at most
-    teachers: str = "frozen"  # weights that guide the supernet: of the snapshots; "current", the supernet's own by then
     apart: int = 2  # edges in which the live graphs of two teachers differ at least
     weight: float = 1.0  # lambda, of the guidance beside the cross-entropy
     schedule: str = "constant"  # of lambda in the supernet's training; "falling": to zero along a cosine of the budget
@@ -76,7 +74,6 @@ class MngnasConfig:
         for name, allowed in (
             ("guides", GUIDES),
             ("perturbation", PERTURBATIONS),
-            ("teachers", TEACHERS),
             ("sampling", ("fair", "uniform")),
             ("schedule", ("constant", "falling")),
         ):
@@ -127,7 +124,6 @@ ABLATIONS = (
         {"candidates": 1, "perturbation": "off", "schedule": "falling"},
         "no retraining, no perturbation, lambda falls to zero",
     ),
-    Ablation("current", {"teachers": "current"}, "teachers' features from the supernet's present weights"),
     Ablation("late", {"warmup": 0.5}, "half of the budget before the first teacher"),
     Ablation("search", {"search_share": 0.08}, "twice as much search"),
     Ablation("apart", {"apart": 4}, "teachers differ in four edges at least"),
@@ -209,8 +205,7 @@ class Mngnas(Strategy):
 
     def _guided_paths(self, context: StepContext, archs: Sequence[Arch]) -> StepResult:
         batch = context.batch
-        own = context.supernet if self.config.teachers == "current" else None
-        teachers = teacher_features(self.pool, batch, own)
+        teachers = teacher_features(self.pool, batch)
         weight = self.config.weight * (cosine(context.spent) if self.config.schedule == "falling" else 1.0)
         total = torch.zeros((), device=batch.labels.device)
         together = context.fair_set is not None and self.config.sampling == "fair"
