@@ -101,17 +101,12 @@ def test_a_killed_command_goes_on_and_leaves_no_process(tmp_path):
     study = tmp_path / "study"
     open_study(study, tiny_study())
     command = [sys.executable, "run_bench.py", "short", str(study), "--archs", "40", "--steps", "40", "--jobs", "1"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
-    group = process.pid
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     while load_short(study) is None:
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()
-    process.wait()
-    deadline = time.monotonic() + 20
-    while _alive(group):
-        assert time.monotonic() < deadline, "a worker outlives the command that was killed"
-        time.sleep(0.1)
+    process.communicate(timeout=20)  # waits for all that can still write: a worker that outlives the command
     before = load_short(study)
     n = len(before.arch_index)
     assert n < 40
@@ -119,13 +114,6 @@ def test_a_killed_command_goes_on_and_leaves_no_process(tmp_path):
     assert len(after.arch_index) == n + 1
     same = np.isin(after.arch_index, before.arch_index)
     np.testing.assert_array_equal(after.loss[same], before.loss)
-
-
-def _alive(group):
-    listed = subprocess.run(["ps", "-eo", "pgid,stat"], capture_output=True, text=True, check=True).stdout
-    return any(
-        line.split()[0] == str(group) and not line.split()[1].startswith("Z") for line in listed.splitlines()[1:]
-    )
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"steps": 1}', '{"steps": 1, "learning_rate": 1, "scores": {"a": 1}}'])
