@@ -154,6 +154,14 @@ def test_the_pool_keeps_the_best_and_drops_near_duplicates():
     assert offer(5, (1, 2, 1, 3, 1, 3), 9.9) == [2, 4]
 
 
+def test_teachers_are_as_large_as_asked_for():
+    trainer = train(make_trainer(STRATEGIES["mngnas-large"].make(SMALL), config=CONFIG))
+    found = [live_graph(from_index(entry["arch_index"])) for entry in trainer.strategy.history]
+    assert len(found) == 3
+    for live in found:
+        assert 9 * live.count(3) + live.count(2) >= 27
+
+
 @pytest.mark.parametrize("ablation", [a.name for a in ABLATIONS])
 def test_every_ablation_runs_and_differs_from_the_default(ablation):
     strategy = STRATEGIES[f"mngnas-{ablation}"].make(SMALL)
@@ -172,6 +180,7 @@ def test_every_ablation_runs_and_differs_from_the_default(ablation):
         ({"perturbation": "on"}, "unknown mngnas.perturbation 'on'"),
         ({"coefficients": "mean"}, "unknown coefficients 'mean'"),
         ({"warmup": 1.0}, "warmup must be in 0..1"),
+        ({"size": 1.1}, "mngnas.size = 1.1 is outside 0..1"),
         ({"pool": 9}, "mngnas.pool = 9 is outside 1..8"),
         ({"retraining_share": 0.9}, "are more than warmup leaves"),
     ],

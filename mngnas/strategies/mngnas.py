@@ -37,7 +37,7 @@ from mngnas.images import Batch
 from mngnas.paths import fair_route, forward_paths
 from mngnas.retraining import cosine, train_alone
 from mngnas.search import SearchConfig, evolve
-from mngnas.space import EDGES, Arch, live_graph, neighbours, to_index
+from mngnas.space import CONV_1X1, CONV_3X3, EDGES, Arch, live_graph, neighbours, to_index
 from mngnas.strategies.base import StepContext, StepResult, Strategy, train_fair_set, train_paths
 from mngnas.supernet import Output, Skeleton, Supernet, sample_strictly_fair, sample_uniform
 
@@ -54,6 +54,7 @@ class MngnasConfig:
     rounds: int = 4  # T; 0 is plain training
     pool: int = 4  # K, teachers at most
     apart: int = 2  # edges in which the live graphs of two teachers differ at least
+    size: float = 0.0  # of a teacher at least: its convolutions' weights, as a share of those of six 3x3 convolutions
     weight: float = 1.0  # lambda, of the guidance beside the cross-entropy
     schedule: str = "constant"  # of lambda in the supernet's training; "falling": to zero along a cosine of the budget
     logits: float = 0.0  # weight of the cross-entropy with the teachers' mean prediction, beside lambda
@@ -84,6 +85,8 @@ class MngnasConfig:
             raise UserError(f"mngnas.pool = {self.pool} is outside 1..{MAX_TEACHERS}")
         if not 1 <= self.apart <= len(EDGES):
             raise UserError(f"mngnas.apart = {self.apart} is outside 1..{len(EDGES)}")
+        if not 0 <= self.size <= 1:
+            raise UserError(f"mngnas.size = {self.size} is outside 0..1")
         if not (0 <= self.warmup < 1 and self.candidates >= 1 and self.perturbed >= 1):
             raise UserError("mngnas: warmup must be in 0..1, candidates and perturbed at least 1")
         if self.search_share + self.retraining_share + self.perturbation_share > 1 - self.warmup:
@@ -124,6 +127,7 @@ ABLATIONS = (
         {"candidates": 1, "perturbation": "off", "schedule": "falling"},
         "no retraining, no perturbation, lambda falls to zero",
     ),
+    Ablation("large", {"size": 0.5}, "teachers have half of the largest architecture's convolution weights at least"),
     Ablation("late", {"warmup": 0.5}, "half of the budget before the first teacher"),
     Ablation("search", {"search_share": 0.08}, "twice as much search"),
     Ablation("apart", {"apart": 4}, "teachers differ in four edges at least"),
@@ -139,6 +143,12 @@ def _all_outputs(context: StepContext, archs: Sequence[Arch]) -> list[Output]:
 
 def _edges_apart(one: Arch, other: Arch) -> int:
     return sum(a != b for a, b in zip(one, other, strict=True))
+
+
+def _size(arch: Arch) -> float:
+    """The weights of the convolutions that take part, as a share of those of six 3x3 convolutions."""
+    live = live_graph(arch)
+    return (9 * live.count(CONV_3X3) + live.count(CONV_1X1)) / (9 * len(EDGES))
 
 
 @dataclass
@@ -270,7 +280,9 @@ class Mngnas(Strategy):
             lambda archs: -search.score(archs).loss,
             settings,
             context.rng,
-            constraint=lambda arch: all(_edges_apart(arch, other) >= near for other in taught),
+            constraint=lambda arch: (
+                _size(arch) >= config.size and all(_edges_apart(arch, other) >= near for other in taught)
+            ),
         )
         entry["evaluations"] = len(found.scores)
         return [arch for arch, _ in found.top(config.candidates)], len(found.scores) * search.passes
