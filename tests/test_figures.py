@@ -3,6 +3,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from bench.evaluation import disconnected, reference_rows
 from bench.intervals import bootstrap_mean, paired_difference, seed_spread
@@ -16,7 +17,7 @@ from bench.report.methods import read_runs
 from bench.report.results import GENERATOR_SEED, SHOWN, evaluate_study
 from bench.tables import Measure, Table, compact
 from mngnas.errors import UserError
-from mngnas.space import N_ARCH, from_index, parse
+from mngnas.space import N_ARCH, from_index, live_graph, parse
 
 TARGET = Measure("digits", "test", 5)
 TAU = METRICS["kendall_tau_b"]
@@ -337,6 +338,26 @@ def test_seeds_agree_on_all_that_both_scored(tmp_path):
     assert found.mean_by_accuracy == pytest.approx(np.mean(by_hand["accuracy"]))
     assert found.mean_by_loss == pytest.approx(np.mean(by_hand["loss"]))
     assert found.n[1] == 100
+
+
+def test_operations_that_scores_go_along_with(table, tmp_path):
+    """By hand from the live graphs: the second seed likes pooling, the first one convolutions."""
+    index = np.random.default_rng(4).permutation(N_ARCH)[:400]
+    lives = [live_graph(from_index(int(i))) for i in index]
+    convolutions, pools = ([float(live.count(op)) for live in lives] for op in (3, 4))
+    for seed, liked in enumerate((convolutions, pools)):
+        one = ScoreSet(index, np.array(liked), -np.array(convolutions))
+        write_run(tmp_path, table, seed=seed, sets={"inherited": one})
+    write_run(tmp_path, table, "fairnas", sets={"inherited": ScoreSet(index, np.full(400, 0.1), np.full(400, np.nan))})
+    rows = {row.label: row for row in evaluate_study(read_runs(tmp_path, table, TARGET), resamples=2).operations}
+    assert next(iter(rows)) == "ground truth"
+    truth = rows["ground truth"].by_accuracy["nor_conv_3x3"].spread.mean
+    assert truth == pytest.approx(spearmanr(convolutions, table.mean(TARGET)[index])[0])
+    spos = rows["SPOS"]
+    assert spos.by_accuracy["nor_conv_3x3"].values == pytest.approx((1, spearmanr(convolutions, pools)[0]))
+    assert spos.by_accuracy["avg_pool_3x3"].values == pytest.approx((spearmanr(convolutions, pools)[0], 1))
+    assert spos.by_loss["nor_conv_3x3"].values == pytest.approx((1, 1))
+    assert all(math.isnan(one.spread.mean) for one in rows["FairNAS"].by_loss.values())
 
 
 def test_seeds_without_common_architectures_and_diverged_ones_have_no_agreement(table, tmp_path):

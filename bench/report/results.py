@@ -15,6 +15,7 @@ from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_differen
 from bench.metrics import METRICS, InTop, Metric, kendall_tau_b, named
 from bench.report.agreement import Agreement, WithShort, agreements, with_short
 from bench.report.methods import Method, Scored, StudyRuns, value_of
+from bench.report.operations import OperationsRow, operations
 from bench.report.picks import Pick, picks
 from bench.report.students import GuidedRow, guided
 from mngnas.space import N_ARCH, from_index, to_str
@@ -97,6 +98,7 @@ class Results:
     picks: tuple[Pick, ...]  # of all methods
     agreements: tuple[Agreement, ...]  # of those with two seeds or more
     short: WithShort | None  # if the study has short stand-alone trainings
+    operations: tuple[OperationsRow, ...]  # of the ground truth and of all methods
     resamples: int
 
 
@@ -121,6 +123,7 @@ def evaluate_study(study: StudyRuns, resamples: int = 1000) -> Results:
         picks=picks(study),
         agreements=agreements(study),
         short=with_short(study, resamples, rng),
+        operations=operations(study, common),
         resamples=resamples,
     )
 

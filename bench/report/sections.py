@@ -6,12 +6,13 @@ from bench.evaluation import ReferenceRow
 from bench.intervals import OverSeeds
 from bench.report.about import About
 from bench.report.agreement import Agreement, WithShort
+from bench.report.operations import OperationsRow
 from bench.report.pages import Block, Code, Facts, Heading, Paragraph, TextTable
 from bench.report.picks import Pick, PickTruth
 from bench.report.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
 from bench.report.students import GuidedRow
 from bench.report.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
-from mngnas.space import N_ARCH
+from mngnas.space import N_ARCH, OPERATIONS
 
 
 def opening(about: About) -> list[Block]:
@@ -43,6 +44,7 @@ def tables(results: Results) -> list[Block]:
         *_references(results.references),
         *_agreements(results.agreements),
         *_short(results.short),
+        *_operations(results.operations),
         *_tops(results.rows),
         *_picks(results.picks),
         *_costs(results.rows),
@@ -151,6 +153,32 @@ def _short(short: WithShort | None) -> list[Block]:
             "Tau-b between a method’s scores and the validation accuracy that some of the architectures reach when "
             f"each is trained alone, from scratch, for {short.steps:,} batches. It needs no ground truth, so it may be "
             f"used to choose hyper-parameters. Tau-b of that accuracy itself with the ground truth {truth}."
+        ),
+    ]
+
+
+def _operations(rows: Sequence[OperationsRow]) -> list[Block]:
+    return [
+        Heading("What each method favours"),
+        TextTable(
+            ("method", "scores", *OPERATIONS),
+            tuple(
+                (
+                    *(row.label, row.score_set),
+                    *(
+                        f"{number(a.spread.mean)}\nby loss {number(row.by_loss[name].spread.mean)}"
+                        if row.strategy
+                        else number(a.spread.mean)
+                        for name, a in row.by_accuracy.items()
+                    ),
+                )
+                for row in rows
+            ),
+        ),
+        Paragraph(
+            "Spearman’s rho between the scores and the number of edges of the live graph that carry an operation, the "
+            "mean over seeds; in the first row for the true accuracy. A method whose number is higher than the ground "
+            "truth’s overrates cells with that operation, one whose number is lower underrates them."
         ),
     ]
 
