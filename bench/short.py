@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,6 +109,10 @@ def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[
             write_atomically(study / SHORT, (json.dumps(content, indent=1) + "\n").encode())
             left = (time.monotonic() - began) / done * (len(missing) - done)
             show(f"{len(wanted) - len(missing) + done} of {len(wanted)} architectures trained; time left: {left:.0f} s")
+    except OSError as error:
+        raise UserError(f"cannot write {study / SHORT}: {error.strerror or error}") from error
+    except BrokenExecutor as error:  # killed, for want of memory for example
+        raise UserError("a process that trains ended without a word; the same command goes on") from error
     finally:
         pool.shutdown(cancel_futures=True)
     trained = load_short(study)
