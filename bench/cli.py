@@ -325,7 +325,8 @@ def _short(options: argparse.Namespace) -> None:
     _check_device(device)
     with _progress_line() as show:
         found = train_short(options.study, options.archs, options.steps, _parallel(options.jobs, device), show)
-    print(f"{len(found.arch_index)} architectures after {found.steps} steps: mean accuracy {found.accuracy.mean():.3f}")
+    accuracy = found.scores.accuracy
+    print(f"{len(accuracy)} architectures after {found.steps} steps: mean accuracy {accuracy.mean():.3f}")
     print(f"compare methods with it: {_PROGRAM} report {options.study}")
 
 

@@ -18,7 +18,7 @@ from bench.files import npz_bytes, write_atomically
 from mngnas.errors import UserError
 
 FORMAT = 1  # of the record; one of another format is refused
-RECORD, SCORES = "record.json", "scores.npz"
+RECORD, SCORES, SHORT = "record.json", "scores.npz", "short.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,3 +156,37 @@ def load_runs(study: Path) -> list[Run]:
     if not runs:
         raise UserError(f"{study} holds no finished run (no */{RECORD})")
     return runs
+
+
+@dataclass(frozen=True, eq=False)
+class ShortTraining:
+    """What `bench.short` found: scores of architectures that were each trained alone, from scratch, briefly."""
+
+    steps: int
+    learning_rate: float  # at the start
+    scores: ScoreSet  # indices ascending; of validation images
+
+
+def save_short(study: Path, short: ShortTraining) -> None:
+    """Write STUDY/short.json: steps, learning rate, and by official index [accuracy, loss]."""
+    columns = short.scores.arch_index.tolist(), short.scores.accuracy.tolist(), short.scores.loss.tolist()
+    scores = {str(index): [accuracy, loss] for index, accuracy, loss in zip(*columns, strict=True)}
+    content = {"steps": short.steps, "learning_rate": short.learning_rate, "scores": scores}
+    write_atomically(study / SHORT, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def load_short(study: Path) -> ShortTraining | None:
+    """What `save_short` wrote, None if nothing; raises `UserError` for a file that cannot be read."""
+    path = study / SHORT
+    try:
+        content = json.loads(path.read_text())
+        rows = sorted(
+            (int(index), float(accuracy), float(loss)) for index, (accuracy, loss) in content["scores"].items()
+        )
+        index, accuracy, loss = (np.array([row[i] for row in rows]) for i in range(3))
+        scores = ScoreSet(index.astype(np.int64), accuracy, loss)
+        return ShortTraining(int(content["steps"]), float(content["learning_rate"]), scores)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is not readable ({type(error).__name__}: {error}): delete it") from error

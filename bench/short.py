@@ -5,58 +5,29 @@ them, and scored on the validation images that its supernets are scored on. How 
 tells how well it ranks as far as short training can tell. No ground truth is needed, so hyper-parameters may be chosen
 by it.
 
-    STUDY/short.json    steps, learning rate, and for each architecture's official index [accuracy, loss]
+STUDY/short.json holds what was found so far, see `bench.records.ShortTraining`.
 """
 
-import json
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bench.evaluation import disconnected
-from bench.files import write_atomically
 from bench.protocol import final_archs
+from bench.records import SHORT, ScoreSet, ShortTraining, load_short, save_short
 from bench.study import load_study
 from mngnas.errors import UserError
 from mngnas.space import from_index, to_index
 
-SHORT = "short.json"
 _SEED = 1_000_000_007  # of the batches and weights: no run's
-
-
-@dataclass(frozen=True, eq=False)
-class ShortTraining:
-    """What short training found: accuracy (a fraction) and loss (nats) on validation images."""
-
-    steps: int
-    learning_rate: float
-    arch_index: np.ndarray  # int64 [n], ascending
-    accuracy: np.ndarray  # float64 [n]
-    loss: np.ndarray  # float64 [n]
-
-
-def load_short(study: Path) -> ShortTraining | None:
-    """What `train_short` wrote so far, None if nothing; raises `UserError` for a file that cannot be read."""
-    path = study / SHORT
-    try:
-        content = json.loads(path.read_text())
-        scores = {int(index): (float(accuracy), float(loss)) for index, (accuracy, loss) in content["scores"].items()}
-        index = np.array(sorted(scores), dtype=np.int64)
-        columns = np.array([scores[i] for i in index.tolist()], dtype=np.float64).reshape(-1, 2)
-        return ShortTraining(int(content["steps"]), float(content["learning_rate"]), index, *columns.T)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is not readable ({type(error).__name__}: {error}): delete it") from error
 
 
 def short_archs(study: Path, n: int) -> list[int]:
@@ -87,10 +58,10 @@ def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[
             f"{study / SHORT} holds trainings of {known.steps} steps at {known.learning_rate}, not {steps} at"
             f" {learning_rate}: delete it or ask for the same"
         )
-    found: dict[int, list[float]] = {}
+    found: dict[int, tuple[float, float]] = {}
     if known is not None:
-        rows = zip(known.arch_index, known.accuracy, known.loss, strict=True)
-        found = {int(index): [float(accuracy), float(loss)] for index, accuracy, loss in rows}
+        old = known.scores
+        found = {int(i): (a, b) for i, a, b in zip(old.arch_index, old.accuracy, old.loss, strict=True)}
     wanted = short_archs(study, n)
     missing = [index for index in wanted if index not in found]
     prepared_images(about, torch.device("cpu"))  # what is wrong with them is told here, in one line
@@ -100,13 +71,8 @@ def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[
     try:
         futures = {pool.submit(_train, index): index for index in missing}
         for done, future in enumerate(as_completed(futures), start=1):
-            found[futures[future]] = list(future.result())
-            content = {
-                "steps": steps,
-                "learning_rate": learning_rate,
-                "scores": {str(i): found[i] for i in sorted(found)},
-            }
-            write_atomically(study / SHORT, (json.dumps(content, indent=1) + "\n").encode())
+            found[futures[future]] = future.result()
+            save_short(study, ShortTraining(steps, learning_rate, _score_set(found)))
             left = (time.monotonic() - began) / done * (len(missing) - done)
             show(f"{len(wanted) - len(missing) + done} of {len(wanted)} architectures trained; time left: {left:.0f} s")
     except OSError as error:
@@ -115,9 +81,13 @@ def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[
         raise UserError("a process that trains ended without a word; the same command goes on") from error
     finally:
         pool.shutdown(cancel_futures=True)
-    trained = load_short(study)
-    assert trained is not None
-    return trained
+    return ShortTraining(steps, learning_rate, _score_set(found))
+
+
+def _score_set(found: Mapping[int, tuple[float, float]]) -> ScoreSet:
+    index = sorted(found)
+    accuracy, loss = np.array([found[i] for i in index], dtype=np.float64).reshape(-1, 2).T
+    return ScoreSet(np.array(index, dtype=np.int64), accuracy, loss)
 
 
 class _Worker:

@@ -15,8 +15,9 @@ from bench.cli import main
 from bench.evaluation import disconnected
 from bench.metrics import kendall_tau_b
 from bench.protocol import final_archs
+from bench.records import SHORT, load_short
 from bench.report import report
-from bench.short import SHORT, load_short, short_archs, train_short
+from bench.short import short_archs, train_short
 from bench.study import open_study
 from bench.worker import make_trainer, prepared_images
 from mngnas.errors import UserError
@@ -54,7 +55,7 @@ def test_each_is_trained_alone_from_scratch(trained):
     """The same numbers as one architecture after another, by hand."""
     found, study = load_short(trained), tiny_study()
     assert (found.steps, found.learning_rate) == (6, study.preset.training.learning_rate)
-    assert sorted(short_archs(trained, 3)) == found.arch_index.tolist()
+    assert sorted(short_archs(trained, 3)) == found.scores.arch_index.tolist()
     data = prepared_images(study, torch.device("cpu"))
     seed = 1_000_000_007
     trainer = make_trainer(study.preset, data, "fairnas", seed, torch.device("cpu"))
@@ -62,7 +63,9 @@ def test_each_is_trained_alone_from_scratch(trained):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for index, accuracy, loss in zip(found.arch_index.tolist(), found.accuracy, found.loss, strict=True):
+        for index, accuracy, loss in zip(
+            found.scores.arch_index.tolist(), found.scores.accuracy, found.scores.loss, strict=True
+        ):
             network, arch = Supernet(trainer.supernet.skeleton, seed + index), from_index(index)
 
             def cross_entropy(batch, network=network, arch=arch):
@@ -83,12 +86,12 @@ def test_what_is_there_is_kept_and_more_is_added(trained):
     (trained / SHORT).write_text(json.dumps(marked))
     said = []
     found = train_short(trained, 4, 6, 1, said.append)
-    assert found.arch_index.tolist() == sorted(short_archs(trained, 4))
-    assert (found.loss == 9.0).sum() == 1
+    assert found.scores.arch_index.tolist() == sorted(short_archs(trained, 4))
+    assert (found.scores.loss == 9.0).sum() == 1
     assert [line.split(";")[0] for line in said] == ["4 of 4 architectures trained"]
     train_short(trained, 2, 6, 1, said.append)  # nothing to do
     assert len(said) == 1
-    assert len(load_short(trained).arch_index) == 4
+    assert len(load_short(trained).scores.arch_index) == 4
     (trained / SHORT).write_text(json.dumps(before))
 
 
@@ -108,12 +111,12 @@ def test_a_killed_command_goes_on_and_leaves_no_process(tmp_path):
     process.kill()
     process.communicate(timeout=20)  # waits for all that can still write: a worker that outlives the command
     before = load_short(study)
-    n = len(before.arch_index)
+    n = len(before.scores.arch_index)
     assert n < 40
     after = train_short(study, n + 1, 40, 1, quiet)
-    assert len(after.arch_index) == n + 1
-    same = np.isin(after.arch_index, before.arch_index)
-    np.testing.assert_array_equal(after.loss[same], before.loss)
+    assert len(after.scores.arch_index) == n + 1
+    same = np.isin(after.scores.arch_index, before.scores.arch_index)
+    np.testing.assert_array_equal(after.scores.loss[same], before.scores.loss)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"steps": 1}', '{"steps": 1, "learning_rate": 1, "scores": {"a": 1}}'])
@@ -126,7 +129,7 @@ def test_a_file_that_is_none_of_ours(content, tmp_path):
 def test_command(trained, capsys):
     assert main(["short", str(trained), "--archs", "3", "--steps", "6"]) == 0
     found = load_short(trained)
-    assert f"3 architectures after 6 steps: mean accuracy {found.accuracy.mean():.3f}" in capsys.readouterr().out
+    assert f"3 architectures after 6 steps: mean accuracy {found.scores.accuracy.mean():.3f}" in capsys.readouterr().out
 
 
 def test_of_nothing(tmp_path, capsys):

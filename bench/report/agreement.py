@@ -8,9 +8,8 @@ import numpy as np
 
 from bench.intervals import Estimate, OverSeeds, bootstrap
 from bench.metrics import METRICS, kendall_tau_b
-from bench.records import ScoreSet
+from bench.records import ScoreSet, load_short
 from bench.report.methods import Method, StudyRuns
-from bench.short import load_short
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,8 @@ def with_short(study: StudyRuns, resamples: int, rng: np.random.Generator) -> Wi
     short = load_short(study.directory)
     if short is None:
         return None
-    reference = ScoreSet(short.arch_index, short.accuracy, -short.accuracy)  # a good method agrees with both
+    index, accuracy = short.scores.arch_index, short.scores.accuracy
+    reference = ScoreSet(index, accuracy, -accuracy)  # a good method agrees with both
     rows = []
     for method in study.methods:
         sets = [scored.run.scores.sets[method.score_set] for scored in method.seeds]
@@ -101,9 +101,9 @@ def with_short(study: StudyRuns, resamples: int, rng: np.random.Generator) -> Wi
                 by_loss=OverSeeds.of([pair[1] for pair in pairs], n),
             )
         )
-    true = study.truth[short.arch_index]
+    true = study.truth[index]
     known, tau = np.isfinite(true), METRICS["kendall_tau_b"]
-    found = bootstrap(short.accuracy[known], true[known], [tau], resamples=resamples, rng=rng) if known.any() else None
+    found = bootstrap(accuracy[known], true[known], [tau], resamples=resamples, rng=rng) if known.any() else None
     return WithShort(short.steps, short.learning_rate, tuple(rows), found[tau.name] if found else None)
 
 
