@@ -459,6 +459,15 @@ def test_runs_that_do_not_belong_together_are_refused(changes, message, table, t
     assert "\n" not in str(error.value)
 
 
+def test_a_run_from_before_an_option_existed_had_its_default(table, tmp_path):
+    write_run(tmp_path, table, index=SAMPLE, config={"mngnas": {"rounds": 3}})
+    write_run(tmp_path, table, seed=1, index=SAMPLE, config={"mngnas": {"rounds": 3, "size": 0.0}})
+    assert len(read_runs(tmp_path, table, TARGET).runs) == 2
+    write_run(tmp_path, table, seed=2, index=SAMPLE, config={"mngnas": {"rounds": 3, "size": 0.5}})
+    with pytest.raises(UserError, match="seeds 0 and 2 of 'spos' differ in 'mngnas'"):
+        read_runs(tmp_path, table, TARGET)
+
+
 def test_same_seed_twice_is_refused(table, tmp_path):
     write_run(tmp_path, table, index=SAMPLE)
     (tmp_path / "spos-tiny-seed0").rename(tmp_path / "copy")

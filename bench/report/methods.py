@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.metrics import kendall_tau_b
-from bench.records import Run, load_runs
+from bench.records import Run, RunRecord, load_runs
 from bench.tables.table import Measure, Table
 from mngnas.errors import UserError, unknown
 
@@ -101,6 +101,17 @@ def read_runs(directory: Path, table: Table, target: Measure) -> StudyRuns:
     return StudyRuns(directory, tuple(runs), table, target, truth, methods, *costs)
 
 
+def _changed(one: RunRecord, other: RunRecord) -> list[str]:
+    """The entries of the preset in which two runs differ; an option that is younger than a run had its default."""
+    changed = [key for key in one.config | other.config if one.config.get(key) != other.config.get(key)]
+    if changed:  # rare, and the first to need the dataclasses that know the defaults
+        from bench.protocol import preset_from_dict
+
+        if preset_from_dict(one.preset, one.config) == preset_from_dict(other.preset, other.config):
+            return []
+    return changed
+
+
 def _methods(directory: Path, runs: Sequence[Run], truth: np.ndarray) -> tuple[Method, ...]:
     groups: dict[tuple[str, str, str], dict[int, Scored]] = {}
     configs: dict[tuple[str, str], Run] = {}
@@ -109,7 +120,7 @@ def _methods(directory: Path, runs: Sequence[Run], truth: np.ndarray) -> tuple[M
     for run in runs:
         record = run.record
         other = configs.setdefault((record.strategy, record.preset), run).record
-        if changed := [k for k in other.config | record.config if other.config.get(k) != record.config.get(k)]:
+        if changed := _changed(other, record):
             raise UserError(
                 f"{directory}: seeds {other.seed} and {record.seed} of {record.strategy!r} differ in {changed[0]!r}"
             )
