@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.files import npz_bytes, write_atomically
 from mngnas.errors import UserError
+from mngnas.space import N_ARCH
 
 FORMAT = 1  # of the record; one of another format is refused
 RECORD, SCORES, SHORT = "record.json", "scores.npz", "short.json"
@@ -184,6 +185,8 @@ def load_short(study: Path) -> ShortTraining | None:
             (int(index), float(accuracy), float(loss)) for index, (accuracy, loss) in content["scores"].items()
         )
         index, accuracy, loss = (np.array([row[i] for row in rows]) for i in range(3))
+        if not ((index >= 0) & (index < N_ARCH)).all():
+            raise ValueError(f"an index is outside 0..{N_ARCH - 1}")
         scores = ScoreSet(index.astype(np.int64), accuracy, loss)
         return ShortTraining(int(content["steps"]), float(content["learning_rate"]), scores)
     except FileNotFoundError:

@@ -119,7 +119,13 @@ def test_a_killed_command_goes_on_and_leaves_no_process(tmp_path):
     np.testing.assert_array_equal(after.scores.loss[same], before.scores.loss)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"steps": 1}', '{"steps": 1, "learning_rate": 1, "scores": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", '{"steps": 1}', '{"steps": 1, "learning_rate": 1, "scores": {"a": 1}}'),
+        '{"steps": 1, "learning_rate": 1, "scores": {"15625": [0.5, 1]}}',
+    ],
+)
 def test_a_file_that_is_none_of_ours(content, tmp_path):
     (tmp_path / SHORT).write_text(content)
     with pytest.raises(UserError, match=r"short\.json is not readable"):
