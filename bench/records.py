@@ -159,19 +159,25 @@ def load_runs(study: Path) -> list[Run]:
     return runs
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class ShortTraining:
     """What `bench.short` found: scores of architectures that were each trained alone, from scratch, briefly."""
 
     steps: int
     learning_rate: float  # at the start
-    scores: ScoreSet  # indices ascending; of validation images
+    by_index: dict[int, tuple[float, float]]  # accuracy and loss on validation images, by official index
+
+    @property
+    def scores(self) -> ScoreSet:
+        """The same as arrays, indices ascending."""
+        index = sorted(self.by_index)
+        accuracy, loss = np.array([self.by_index[i] for i in index], dtype=np.float64).reshape(-1, 2).T
+        return ScoreSet(np.array(index, dtype=np.int64), accuracy, loss)
 
 
 def save_short(study: Path, short: ShortTraining) -> None:
     """Write STUDY/short.json: steps, learning rate, and by official index [accuracy, loss]."""
-    columns = short.scores.arch_index.tolist(), short.scores.accuracy.tolist(), short.scores.loss.tolist()
-    scores = {str(index): [accuracy, loss] for index, accuracy, loss in zip(*columns, strict=True)}
+    scores = {str(index): short.by_index[index] for index in sorted(short.by_index)}
     content = {"steps": short.steps, "learning_rate": short.learning_rate, "scores": scores}
     write_atomically(study / SHORT, (json.dumps(content, indent=1) + "\n").encode())
 
@@ -181,14 +187,10 @@ def load_short(study: Path) -> ShortTraining | None:
     path = study / SHORT
     try:
         content = json.loads(path.read_text())
-        rows = sorted(
-            (int(index), float(accuracy), float(loss)) for index, (accuracy, loss) in content["scores"].items()
-        )
-        index, accuracy, loss = (np.array([row[i] for row in rows]) for i in range(3))
-        if not ((index >= 0) & (index < N_ARCH)).all():
+        by_index = {int(i): (float(accuracy), float(loss)) for i, (accuracy, loss) in content["scores"].items()}
+        if not all(0 <= index < N_ARCH for index in by_index):
             raise ValueError(f"an index is outside 0..{N_ARCH - 1}")
-        scores = ScoreSet(index.astype(np.int64), accuracy, loss)
-        return ShortTraining(int(content["steps"]), float(content["learning_rate"]), scores)
+        return ShortTraining(int(content["steps"]), float(content["learning_rate"]), by_index)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

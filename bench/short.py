@@ -13,16 +13,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bench.evaluation import disconnected
 from bench.protocol import final_archs
-from bench.records import SHORT, ScoreSet, ShortTraining, load_short, save_short
+from bench.records import SHORT, ShortTraining, load_short, save_short
 from bench.study import load_study
 from mngnas.errors import UserError
 from mngnas.space import from_index, to_index
@@ -52,27 +51,25 @@ def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[
 
     about = load_study(study)
     learning_rate = about.preset.training.learning_rate
-    known = load_short(study)
-    if known is not None and (known.steps, known.learning_rate) != (steps, learning_rate):
+    short = load_short(study) or ShortTraining(steps, learning_rate, {})
+    if (short.steps, short.learning_rate) != (steps, learning_rate):
         raise UserError(
-            f"{study / SHORT} holds trainings of {known.steps} steps at {known.learning_rate}, not {steps} at"
+            f"{study / SHORT} holds trainings of {short.steps} steps at {short.learning_rate}, not {steps} at"
             f" {learning_rate}: delete it or ask for the same"
         )
-    found: dict[int, tuple[float, float]] = {}
-    if known is not None:
-        old = known.scores
-        found = {int(i): (a, b) for i, a, b in zip(old.arch_index, old.accuracy, old.loss, strict=True)}
     wanted = short_archs(study, n)
-    missing = [index for index in wanted if index not in found]
+    missing = [index for index in wanted if index not in short.by_index]
+    if not missing:
+        return short
     prepared_images(about, torch.device("cpu"))  # what is wrong with them is told here, in one line
     began = time.monotonic()
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max(1, min(parallel, len(missing))), spawn, _begin, (study, steps))
+    pool = ProcessPoolExecutor(min(parallel, len(missing)), spawn, _begin, (study, steps))
     try:
         futures = {pool.submit(_train, index): index for index in missing}
         for done, future in enumerate(as_completed(futures), start=1):
-            found[futures[future]] = future.result()
-            save_short(study, ShortTraining(steps, learning_rate, _score_set(found)))
+            short.by_index[futures[future]] = future.result()
+            save_short(study, short)
             left = (time.monotonic() - began) / done * (len(missing) - done)
             show(f"{len(wanted) - len(missing) + done} of {len(wanted)} architectures trained; time left: {left:.0f} s")
     except OSError as error:
@@ -81,13 +78,7 @@ def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[
         raise UserError("a process that trains ended without a word; the same command goes on") from error
     finally:
         pool.shutdown(cancel_futures=True)
-    return ShortTraining(steps, learning_rate, _score_set(found))
-
-
-def _score_set(found: Mapping[int, tuple[float, float]]) -> ScoreSet:
-    index = sorted(found)
-    accuracy, loss = np.array([found[i] for i in index], dtype=np.float64).reshape(-1, 2).T
-    return ScoreSet(np.array(index, dtype=np.int64), accuracy, loss)
+    return short
 
 
 class _Worker:
@@ -97,25 +88,25 @@ class _Worker:
         import torch
 
         from bench.worker import make_trainer, prepared_images
+        from mngnas.retraining import RetrainingConfig
         from mngnas.scoring import Scorer
 
         torch.set_num_threads(1)
         about = load_study(study)
         device = torch.device(about.device)
         data = prepared_images(about, device)
-        self.steps, self.learning_rate = steps, about.preset.training.learning_rate
+        self.config = RetrainingConfig(steps=steps, learning_rate=about.preset.training.learning_rate)
         self.trainer = make_trainer(about.preset, data, "fairnas", _SEED, device)  # never trained: for its batches
         self.scorer = Scorer(self.trainer.supernet, about.preset.scoring, data.valid, data.train)
 
     def train(self, index: int) -> tuple[float, float]:
-        from mngnas.retraining import train_alone
+        from mngnas.retraining import retrained_scores
         from mngnas.supernet import Supernet
 
-        arch, trainer = from_index(index), self.trainer
-        network = Supernet(trainer.supernet.skeleton, _SEED + index).to(trainer.images.pixels.device)
-        loss = partial(trainer.strategy.retraining_loss, network, arch)
-        train_alone(network, loss, trainer.retraining_batch, self.steps, self.learning_rate)
-        scores = self.scorer([arch], network)
+        trainer = self.trainer
+        scratch = Supernet(trainer.supernet.skeleton, _SEED + index).to(trainer.images.pixels.device)
+        loss, batch = trainer.strategy.retraining_loss, trainer.retraining_batch
+        scores = retrained_scores(scratch, from_index(index), loss, batch, self.config, self.scorer)
         return float(scores.accuracy[0]), float(scores.loss[0])
 
 

@@ -86,7 +86,8 @@ def with_short(study: StudyRuns, resamples: int, rng: np.random.Generator) -> Wi
     short = load_short(study.directory)
     if short is None:
         return None
-    index, accuracy = short.scores.arch_index, short.scores.accuracy
+    scores = short.scores
+    index, accuracy = scores.arch_index, scores.accuracy
     reference = ScoreSet(index, accuracy, -accuracy)  # a good method agrees with both
     rows = []
     for method in study.methods:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from bench.intervals import OverSeeds
 from bench.metrics import spearman_rho
@@ -29,12 +28,14 @@ def operations(study: StudyRuns, common: np.ndarray) -> tuple[OperationsRow, ...
 
     Edges are those of the live graph: what cannot reach the output counts as none.
     """
-    of_truth = _rhos(np.flatnonzero(common), study.truth[common])
+    live = all_archs()[live_indices()]
+    counts = np.stack([(live == op).sum(1) for op in range(len(OPERATIONS))], axis=1)
+    of_truth = _rhos(counts[common], study.truth[common])
     single = {name: OverSeeds.of([rho]) for name, rho in of_truth.items()}
     rows = [OperationsRow("ground truth", "", "", "", single, single)]
     for method in study.methods:
-        accuracy = [_rhos(scored.arch_index, scored.accuracy) for scored in method.seeds]
-        loss = [_rhos(scored.arch_index, -scored.loss) for scored in method.seeds]
+        accuracy = [_rhos(counts[scored.arch_index], scored.accuracy) for scored in method.seeds]
+        loss = [_rhos(counts[scored.arch_index], -scored.loss) for scored in method.seeds]
         rows.append(
             OperationsRow(
                 *(method.label, method.strategy, method.preset, method.score_set),
@@ -44,9 +45,8 @@ def operations(study: StudyRuns, common: np.ndarray) -> tuple[OperationsRow, ...
     return tuple(rows)
 
 
-def _rhos(arch_index: np.ndarray, score: ArrayLike) -> dict[str, float]:
-    live = all_archs()[live_indices()[arch_index]]
-    score = np.asarray(score, dtype=float)
+def _rhos(counts: np.ndarray, score: np.ndarray) -> dict[str, float]:
+    """Of scores `[n]` with the edges `[n, 5]` of each operation; NaN if a score is not finite."""
     if not np.isfinite(score).all():
         return dict.fromkeys(OPERATIONS, float("nan"))
-    return {name: spearman_rho((live == op).sum(1), score) for op, name in enumerate(OPERATIONS)}
+    return {name: spearman_rho(column, score) for name, column in zip(OPERATIONS, counts.T, strict=True)}

@@ -145,9 +145,8 @@ def _edges_apart(one: Arch, other: Arch) -> int:
     return sum(a != b for a, b in zip(one, other, strict=True))
 
 
-def _size(arch: Arch) -> float:
-    """The weights of the convolutions that take part, as a share of those of six 3x3 convolutions."""
-    live = live_graph(arch)
+def _size(live: Arch) -> float:
+    """The weights of a live graph's convolutions, as a share of those of six 3x3 convolutions."""
     return (9 * live.count(CONV_3X3) + live.count(CONV_1X1)) / (9 * len(EDGES))
 
 
