@@ -2,12 +2,12 @@
 
 An architecture may be written as
 
-- an architecture string, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|` (see `mngnas.space`);
-- nested tuples, as the few-shot NAS repository writes its keys: `[(('none', 0),), (('none', 0), ('none', 1)), ...]`,
-  for each node its (operation, source node) pairs;
-- a key: text of exactly six digits 0 to 4, the operation numbers of `mngnas.space`;
-- the official index, 0 to 15624: any other whole number. Text of six digits 0 to 4 is always a key; no index of that
-  form exists unless it was padded with zeros. A JSON number is always an index.
+- an architecture string of the search space, for example `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|`;
+- a key: text of one digit for each position, the numbers of its options. Where keys are not longer than indices, so
+  that text of digits could be either, it is an index, and one padded with zeros is refused;
+- the official index: any other whole number. A JSON number is always an index;
+- in the topology space, nested tuples as the few-shot NAS repository writes its keys, for each node its (operation,
+  source node) pairs: `[(('none', 0),), (('none', 0), ('none', 1)), ...]`.
 
 A file uses one of these; a file that mixes them is refused, which also catches keys that lost their leading zeros.
 """
@@ -18,13 +18,15 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mngnas.errors import UserError, unknown
-from mngnas.space import EDGES, OPERATIONS, ArchitectureError, from_key, parse, to_index
+from mngnas.spaces import ArchitectureError, Space
+from mngnas.spaces.topology import EDGES, OPERATIONS, Topology
 
 ARCHITECTURE_COLUMNS = (  # in order of preference; case, "_" and " " do not matter
     *("arch_str", "net_str", "architecture_string", "architecture_str", "arch_string", "net_string"),
@@ -71,8 +73,8 @@ class _Row:
     written: object  # the score as the file has it
 
 
-def read_predictions(path: str | Path, score_column: str | None = None) -> Predictions:
-    """Read scores from a .json, .csv or .tsv file.
+def read_predictions(path: str | Path, score_column: str | None = None, *, space: Space) -> Predictions:
+    """Read scores of architectures of `space` from a .json, .csv or .tsv file.
 
     JSON: an object architecture -> score or architecture -> object of scores, a list of [architecture, score] pairs or
     a list of objects. CSV: a header; separated by commas, semicolons or tabs. Among named scores, `score_column` says
@@ -97,7 +99,7 @@ def read_predictions(path: str | Path, score_column: str | None = None) -> Predi
         raise UserError(f"predictions file {str(path)!r} is empty")
     try:
         column, rows = readers[path.suffix.lower()](text, score_column)
-        return _collect(rows, column)
+        return _collect(rows, column, _Notation(space))
     except UserError as error:
         raise UserError(f"predictions file {str(path)!r}: {error}") from error
 
@@ -105,7 +107,7 @@ def read_predictions(path: str | Path, score_column: str | None = None) -> Predi
 # --------------------------------------------------------------------------------------------------- from files to rows
 
 
-class _Object(list):
+class _Object(list[Any]):
     """A JSON object as its list of (name, value): a dict would silently keep the last of repeated names."""
 
 
@@ -242,12 +244,12 @@ class _Notes:
         return LeftOut(self.count, tuple(self.found))
 
 
-def _collect(rows: list[_Row], column: str | None) -> Predictions:
+def _collect(rows: list[_Row], column: str | None, notation: "_Notation") -> Predictions:
     extra, duplicate, unparsable = _Notes(), _Notes(), _Notes()
     forms: dict[str, _Row] = {}
     first: dict[int, tuple[_Row, float]] = {}
     for row in rows:
-        form = _form(row.arch)
+        form = notation.form(row.arch)
         if form is None:
             unparsable.add(f"{row.place}: {_short(row.arch)} is no architecture")
             continue
@@ -258,7 +260,7 @@ def _collect(rows: list[_Row], column: str | None) -> Predictions:
         if not math.isfinite(score):
             raise UserError(f"{row.place}: score {score} of architecture {_short(row.arch)} is not finite")
         try:
-            index = _READ[form](row.arch)
+            index = notation.index(form, row.arch)
         except ArchitectureError as error:
             extra.add(f"{row.place}: {error}")
             continue
@@ -285,49 +287,73 @@ def _collect(rows: list[_Row], column: str | None) -> Predictions:
     )
 
 
-def _form(arch: object) -> str | None:
-    """How an architecture is written, or None if it is not one."""
-    if isinstance(arch, int) and not isinstance(arch, bool):
-        return "index"
-    if not isinstance(arch, str):
-        return None
-    text = arch.strip()
-    if re.fullmatch("[0-4]{6}", text):
-        return "key"
-    if re.fullmatch("-?[0-9]{1,18}", text):
-        return "index"
-    if text.startswith("|"):
-        return "architecture string"
-    if text.startswith(("[", "(")) and _TUPLE_PAIR.search(text):
-        return "nested tuples"
-    return None
+@dataclass(frozen=True)
+class _Notation:
+    """The forms in which architectures of one search space are written."""
+
+    space: Space
+
+    def form(self, arch: object) -> str | None:
+        """How an architecture is written, or None if it is not one."""
+        if isinstance(arch, int) and not isinstance(arch, bool):
+            return "index"
+        if not isinstance(arch, str):
+            return None
+        text = arch.strip()
+        if self._keys_are_longer and self._is_key(text):
+            return "key"
+        if re.fullmatch("-?[0-9]{1,18}", text):
+            return "index"
+        if text.startswith(("[", "(")) and _TUPLE_PAIR.search(text) and isinstance(self.space, Topology):
+            return "nested tuples"
+        return "architecture string" if self._marks.search(text) else None
+
+    def index(self, form: str, arch: Any) -> int:
+        """The official index; raises `ArchitectureError` for what is none of the space."""
+        space = self.space
+        if form == "architecture string":
+            return space.to_index(space.parse(arch))
+        if form == "key":
+            return space.to_index(space.from_key(arch.strip()))
+        if form == "nested tuples":
+            return _from_tuples(space, arch)
+        if (
+            isinstance(arch, str)
+            and arch.strip().startswith("0")
+            and len(arch.strip()) > 1
+            and self._is_key(arch.strip())
+        ):
+            raise UserError(f"{arch!r} may be a key or a padded index: write architecture strings or plain indices")
+        return space.to_index(space.from_index(int(arch)))
+
+    def _is_key(self, text: str) -> bool:
+        return len(text) == len(self.space.sizes) and self._key.fullmatch(text) is not None
+
+    @cached_property
+    def _key(self) -> re.Pattern[str]:
+        return re.compile("".join(f"[0-{size - 1}]" for size in self.space.sizes))
+
+    @cached_property
+    def _keys_are_longer(self) -> bool:
+        return len(self.space.sizes) > len(str(self.space.n_arch - 1))
+
+    @cached_property
+    def _marks(self) -> re.Pattern[str]:
+        """The marks between the words of an architecture string."""
+        marks = set(re.findall(r"[^\w\s]", self.space.to_str(self.space.from_index(0))))
+        return re.compile(f"[{re.escape(''.join(sorted(marks)))}]")
 
 
-def _from_tuples(text: str) -> int:
+def _from_tuples(space: Space, text: str) -> int:
     """The official index of "[(('none', 0),), (('none', 0), ('none', 1)), (...)]", (operation, source) by target."""
     pairs = [(name, int(source)) for _, name, source in _TUPLE_PAIR.findall(text)]
     skeleton = re.sub(r"[\s,\[\]()]", "", _TUPLE_PAIR.sub("", text))
     if skeleton or [source for _, source in pairs] != [source for source, _ in EDGES]:
-        raise ArchitectureError(f"nested tuples {_short(text)} are not the six edges of a cell")
+        raise ArchitectureError(f"nested tuples {_short(text)} are not the {len(EDGES)} edges of a cell")
     for name, _ in pairs:
         if name not in OPERATIONS:
             raise ArchitectureError(str(unknown("operation", name, OPERATIONS)))
-    return to_index(tuple(OPERATIONS.index(name) for name, _ in pairs))
-
-
-def _from_index(arch: Any) -> int:
-    index = int(arch)
-    if not 0 <= index < len(OPERATIONS) ** len(EDGES):
-        raise ArchitectureError(f"architecture index {index} is outside 0..{len(OPERATIONS) ** len(EDGES) - 1}")
-    return index
-
-
-_READ: dict[str, Any] = {
-    "architecture string": lambda text: to_index(parse(text)),
-    "nested tuples": _from_tuples,
-    "key": lambda text: to_index(from_key(text.strip())),
-    "index": _from_index,
-}
+    return space.to_index(tuple(OPERATIONS.index(name) for name, _ in pairs))
 
 
 def _json_number(value: object) -> float | None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.metrics import METRICS, kendall_tau_b, spearman_rho
-from bench.tables import Measure, Table
-from mngnas import download
-from mngnas.space import from_index, to_str
-from mngnas.strategies import STRATEGIES, strategy_names
+from bench.stats.metrics import METRICS, kendall_tau_b, spearman_rho
+from bench.truth import Measure, Table
+from mngnas.data import download
+from mngnas.methods.registry import STRATEGIES, strategy_names
+from mngnas.spaces.topology import from_index, to_str
 
 
 @pytest.fixture(autouse=True)
@@ -190,8 +190,8 @@ def test_patterns_stand_for_strategies(patterns, names):
 def asked(monkeypatch):
     """What would be run, without running it."""
     calls = []
-    monkeypatch.setattr("bench.study.open_study", lambda out, study: calls.append((str(out), study.preset.name)))
-    monkeypatch.setattr("bench.study.run_study", lambda _out, jobs, *_: calls.append(jobs))
+    monkeypatch.setattr("bench.study.spec.open_study", lambda out, study: calls.append((str(out), study.preset.name)))
+    monkeypatch.setattr("bench.study.spec.run_study", lambda _out, jobs, *_: calls.append(jobs))
     monkeypatch.setattr("bench.cli._write_report", lambda *_: None)
     return calls
 

@@ -18,8 +18,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mngnas import datasets, download
-from mngnas.datasets import IMAGE_DATASETS, images_cached, load_images
+from mngnas.data import datasets, download
+from mngnas.data.datasets import IMAGE_DATASETS, images_cached, load_images
 from mngnas.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -559,6 +559,6 @@ def test_every_data_set_has_an_origin():
 
 
 def test_no_heavy_import():
-    code = "import sys, mngnas.datasets; print(*{'PIL', 'sklearn', 'requests', 'pooch'} & {*sys.modules})"
+    code = "import sys, mngnas.data.datasets; print(*{'PIL', 'sklearn', 'requests', 'pooch'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

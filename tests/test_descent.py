@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from mngnas.descent import MAX_TEACHERS, capped_min_norm, gram_matrix
+from mngnas.methods.mngnas.descent import MAX_TEACHERS, capped_min_norm, gram_matrix
 
 
 def _orthonormal(rng, n, k):

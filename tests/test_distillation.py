@@ -3,7 +3,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mngnas.distillation import (
+from mngnas.data.images import Batch
+from mngnas.errors import UserError
+from mngnas.methods.mngnas.distillation import (
     Combination,
     Teacher,
     feature_distance,
@@ -11,9 +13,7 @@ from mngnas.distillation import (
     normalised,
     teacher_features,
 )
-from mngnas.errors import UserError
-from mngnas.images import Batch
-from mngnas.supernet import Skeleton, Supernet
+from mngnas.nets.cell_supernet import Skeleton, Supernet
 
 ARCHS = [(3, 1, 2, 3, 4, 1), (2, 2, 3, 1, 3, 2), (1, 3, 3, 3, 1, 3), (4, 3, 1, 2, 3, 3)]
 STUDENT = (3, 3, 1, 1, 2, 3)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mngnas import download
-from mngnas.download import RemoteFile, cache_dir, cached_path, fetch
+from mngnas.data import download
+from mngnas.data.download import RemoteFile, cache_dir, cached_path, fetch
 from mngnas.errors import UserError
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
@@ -254,7 +254,9 @@ def test_cache_that_cannot_be_written(tmp_path):
 def test_killed_download_shows_no_partial_file_and_is_resumed(site, tmp_path):
     site.stall_at = 600_000
     file = remote(f"{site.address}/table.bin")
-    code = f"from pathlib import Path; from mngnas.download import *; fetch({file!r}, cache=Path({str(tmp_path)!r}))"
+    code = (
+        f"from pathlib import Path; from mngnas.data.download import *; fetch({file!r}, cache=Path({str(tmp_path)!r}))"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
     target, part = cached_path(file, tmp_path), tmp_path / "group" / ".table.bin.part"
     deadline = time.monotonic() + 30

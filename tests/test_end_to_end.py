@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import is_finished, load_runs
+from bench.study.records import is_finished, load_runs
 from tests.test_study import TINY
 
 ROOT = Path(__file__).resolve().parent.parent

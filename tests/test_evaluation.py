@@ -4,13 +4,14 @@ import json
 import numpy as np
 import pytest
 
-from bench.evaluation import disconnected, evaluate, reference_rows, to_json
-from bench.metrics import METRICS, kendall_tau_b, named, spearman_rho
 from bench.predictions import read_predictions
-from bench.tables.unpickle import read_pickle
+from bench.stats.evaluation import evaluate, reference_rows, to_json
+from bench.stats.metrics import METRICS, kendall_tau_b, named, spearman_rho
+from bench.truth.sources.pandas_frame import read_pickle
 from mngnas.errors import UserError
-from mngnas.space import N_ARCH, to_index
+from mngnas.spaces.topology import TOPOLOGY
 
+N_ARCH = TOPOLOGY.n_arch
 METRICS_USED = named(["kendall_tau_b", "spearman_rho", "regret"])
 
 
@@ -23,14 +24,15 @@ def made_up_truth():
 
 
 def run(index, score, true, **changes):
-    return evaluate(index, score, true, **({"metrics": METRICS_USED, "resamples": 40, "rng": generator()} | changes))
+    options = {"metrics": METRICS_USED, "connected": TOPOLOGY.connected, "resamples": 40, "rng": generator()}
+    return evaluate(index, score, true, **(options | changes))
 
 
 def read_seeds(path):
     """The single seeds in percent `[15625, 3]` of a published pickle: operation numbers -> accuracies."""
     seeds = np.full((N_ARCH, 3), np.nan)
     for digits, values in read_pickle(path).items():
-        seeds[to_index(tuple(map(int, digits))), : len(values)] = values
+        seeds[TOPOLOGY.to_index(tuple(map(int, digits))), : len(values)] = values
     return np.round(seeds / 100, 6)
 
 
@@ -42,7 +44,7 @@ def accuracy_200(shared):
 
 @pytest.mark.parametrize(("name", "tau", "rho"), [("one_shot", 0.485, 0.677), ("few_shot", 0.551, 0.741)])
 def test_published_scores_have_the_published_correlations(name, tau, rho, shared, accuracy_200):
-    scores = read_predictions(shared / "scores" / f"few_shot_nas_{name}_supernet.json")
+    scores = read_predictions(shared / "scores" / f"few_shot_nas_{name}_supernet.json", space=TOPOLOGY)
     found = run(scores.arch_index, scores.score, accuracy_200, resamples=100)
     assert found.estimates["kendall_tau_b"].value == pytest.approx(tau, abs=0.001)
     assert found.estimates["spearman_rho"].value == pytest.approx(rho, abs=0.001)
@@ -64,7 +66,7 @@ def test_training_free_scores_have_the_published_correlations(column, rho, share
     # Against the means of NATS-Bench, from which NAS-Bench-201's differ by up to 2.2 %: synflow has .777 with those.
     with (shared / "nb201" / "nats_bench.csv").open() as lines:
         accuracy = np.array([float(row["CIFAR10TestAccuracy200Epochs"]) for row in csv.DictReader(lines)]) / 100
-    scores = read_predictions(shared / "scores" / "nb201_zc_proxies.csv", column)
+    scores = read_predictions(shared / "scores" / "nb201_zc_proxies.csv", column, space=TOPOLOGY)
     found = run(scores.arch_index, scores.score, accuracy, resamples=10)
     assert found.estimates["spearman_rho"].value == pytest.approx(rho, abs=0.001)
     assert (found.n_scored, found.n_missing) == (9445, N_ARCH - 9445)
@@ -95,7 +97,7 @@ def test_the_order_of_the_scores_does_not_matter_and_missing_ones_are_counted():
     found = run(index, score, true)
     assert found.estimates["kendall_tau_b"].value == kendall_tau_b(score, true[index])
     assert (found.n_scored, found.n_missing, found.n_without_truth) == (500, N_ARCH - 500, 0)
-    joined = ~disconnected()[index]
+    joined = TOPOLOGY.connected[index]
     assert found.connected["spearman_rho"].value == spearman_rho(score[joined], true[index][joined])
     assert found.n_disconnected == (~joined).sum() > 0
 
@@ -109,12 +111,8 @@ def test_architectures_without_ground_truth():
         run([11, 12], [1, 2], true)
 
 
-def test_341_architectures_are_disconnected():
-    assert disconnected().sum() == 341
-
-
 def test_only_disconnected_architectures():
-    index = np.flatnonzero(disconnected())[:10]
+    index = np.flatnonzero(~TOPOLOGY.connected)[:10]
     found = run(index, np.arange(10), made_up_truth())
     assert found.connected["kendall_tau_b"].n == 0
     assert np.isnan(found.connected["kendall_tau_b"].value)
@@ -191,8 +189,14 @@ def test_errors(index, score, message):
 
 
 def test_shapes_of_the_truth():
-    with pytest.raises(UserError, match=r"true must have the shape \[15625\], one row per architecture, not \[10\]"):
+    with pytest.raises(
+        UserError, match=r"true must have the shape \[n_arch\], one row per architecture, not \[10, 2\]"
+    ):
+        run([1], [1], np.zeros((10, 2)))
+    with pytest.raises(
+        UserError, match=r"connected must have the shape \[10\], one row per architecture, not \[15625\]"
+    ):
         run([1], [1], np.zeros(10))
     true = made_up_truth()
-    with pytest.raises(UserError, match=r"true_of_seeds must have the shape \[15625, 'n_seed'\]"):
+    with pytest.raises(UserError, match=r"true_of_seeds must have the shape \[15625, n_seed\]"):
         reference_rows(true, true, true, true, rng=generator())

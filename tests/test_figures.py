@@ -5,19 +5,20 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from bench.evaluation import disconnected, reference_rows
-from bench.intervals import bootstrap_mean, paired_difference, seed_spread
-from bench.metrics import METRICS, kendall_tau_b, precision_at_top_k, regret
 from bench.predictions import read_predictions
-from bench.records import Curve, RunRecord, RunScores, ScoreSet, save_run, scores_digest
 from bench.report.ablations import ablations
 from bench.report.figures import curves, panels, regret_at_k, search, taus
 from bench.report.guidance import guidance
-from bench.report.methods import read_runs
 from bench.report.results import GENERATOR_SEED, SHOWN, evaluate_study
-from bench.tables import Measure, Table, compact
+from bench.report.runs import read_runs
+from bench.stats.evaluation import disconnected, reference_rows
+from bench.stats.intervals import bootstrap_mean, paired_difference, seed_spread
+from bench.stats.metrics import METRICS, kendall_tau_b, precision_at_top_k, regret
+from bench.study.records import Curve, RunRecord, RunScores, ScoreSet, save_run, scores_digest
+from bench.truth import Measure, Table
+from bench.truth.sources import nb201 as compact
 from mngnas.errors import UserError
-from mngnas.space import N_ARCH, from_index, live_graph, parse
+from mngnas.spaces.topology import N_ARCH, from_index, live_graph, parse
 
 TARGET = Measure("digits", "test", 5)
 TAU = METRICS["kendall_tau_b"]

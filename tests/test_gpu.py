@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mngnas.images import Augmentation
-from mngnas.paths import FairSetStep
-from mngnas.scoring import Scorer, ScoringConfig
-from mngnas.strategies import STRATEGIES, Search, make_strategy
-from mngnas.strategies.mngnas import Mngnas, MngnasConfig
-from mngnas.supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
-from mngnas.training import Trainer, TrainingConfig
+from mngnas.data.images import Augmentation
+from mngnas.methods.mngnas.mngnas import Mngnas, MngnasConfig
+from mngnas.methods.registry import STRATEGIES, Search, make_strategy
+from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
+from mngnas.nets.many_paths import FairSetStep
+from mngnas.train.loop import Trainer, TrainingConfig
+from mngnas.train.scoring import Scorer, ScoringConfig
 from tests.test_paths import batch, relative_difference
 from tests.test_training import learnable_images
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mngnas.images import Augmentation, ImageSet, scoring_batch, training_batch
+from mngnas.data.images import Augmentation, ImageSet, scoring_batch, training_batch
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 CPU = torch.device("cpu")

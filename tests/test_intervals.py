@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.intervals import (
+from bench.stats.intervals import (
     Estimate,
     SeedSpread,
     bootstrap,
@@ -13,7 +13,7 @@ from bench.intervals import (
     paired_difference,
     seed_spread,
 )
-from bench.metrics import METRICS, kendall_tau_b, named
+from bench.stats.metrics import METRICS, kendall_tau_b, named
 from mngnas.errors import UserError
 
 TAU, RHO, R, REGRET = named(["kendall_tau_b", "spearman_rho", "pearson_r", "regret"])
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_bits():
 def test_chunks_do_not_matter(monkeypatch):
     x, y = correlated(generator(), 300)
     whole = bootstrap(x, y, [TAU, REGRET], resamples=100, rng=generator(3))
-    monkeypatch.setattr("bench.intervals._CHUNK_NUMBERS", 300 * 7)
+    monkeypatch.setattr("bench.stats.intervals._CHUNK_NUMBERS", 300 * 7)
     assert bootstrap(x, y, [TAU, REGRET], resamples=100, rng=generator(3)) == whole
 
 

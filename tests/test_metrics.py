@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.metrics import (
+from bench.stats.metrics import (
     METRICS,
     accuracy_of_best,
     best_rank_at_k,

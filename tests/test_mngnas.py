@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mngnas.distillation import Teacher, feature_distance
+from mngnas.data.images import scoring_batch
 from mngnas.errors import UserError
-from mngnas.images import scoring_batch
-from mngnas.space import from_index, live_graph, neighbours
-from mngnas.strategies import STRATEGIES
-from mngnas.strategies.mngnas import ABLATIONS, Mngnas, MngnasConfig
-from mngnas.supernet import Skeleton, Supernet
-from mngnas.training import TrainingConfig
+from mngnas.methods.mngnas.distillation import Teacher, feature_distance
+from mngnas.methods.mngnas.mngnas import ABLATIONS, Mngnas, MngnasConfig
+from mngnas.methods.registry import STRATEGIES
+from mngnas.nets.cell_supernet import Skeleton, Supernet
+from mngnas.spaces.topology import from_index, live_graph, neighbours
+from mngnas.train.loop import TrainingConfig
 from tests.test_training import learnable_images, make_trainer, train, weights
 
 CONFIG = TrainingConfig(passes=200, batch_size=16)

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mngnas.images import Augmentation
-from mngnas.paths import FairSetStep, fair_route, forward_paths, route
-from mngnas.scoring import Scorer, ScoringConfig
-from mngnas.space import EDGES, N_ARCH, from_index, live_graph
-from mngnas.strategies import Search, make_strategy
-from mngnas.strategies.mngnas import Mngnas, MngnasConfig
-from mngnas.supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
-from mngnas.training import Trainer, TrainingConfig
+from mngnas.data.images import Augmentation
+from mngnas.methods.mngnas.mngnas import Mngnas, MngnasConfig
+from mngnas.methods.registry import Search, make_strategy
+from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
+from mngnas.nets.many_paths import FairSetStep, fair_route, forward_paths, route
+from mngnas.spaces.topology import EDGES, N_ARCH, from_index, live_graph
+from mngnas.train.loop import Trainer, TrainingConfig
+from mngnas.train.scoring import Scorer, ScoringConfig
 from tests.test_training import learnable_images
 
 SKELETONS = [
@@ -183,13 +183,13 @@ def test_out_of_memory_halves_the_paths_at_once_and_says_so(monkeypatch):
             raise torch.OutOfMemoryError("made up")
         return forward_paths(supernet, images, paths)
 
-    monkeypatch.setattr("mngnas.scoring.forward_paths", small_memory)
+    monkeypatch.setattr("mngnas.train.scoring.forward_paths", small_memory)
     scorer.paths_at_once = 32
     with pytest.warns(UserWarning, match="out of memory: scoring (16|8) architectures at once"):
         found = scorer(archs)
     assert scorer.paths_at_once == 8
     np.testing.assert_array_equal(found.accuracy, twin.accuracy)
-    monkeypatch.setattr("mngnas.scoring.forward_paths", lambda *_: small_memory(net, None, route(archs)))
+    monkeypatch.setattr("mngnas.train.scoring.forward_paths", lambda *_: small_memory(net, None, route(archs)))
     with pytest.raises(torch.OutOfMemoryError), pytest.warns(UserWarning, match="at once"):
         scorer(archs)
 

@@ -24,7 +24,6 @@ from test_figures import (
 from bench.report.ablations import ablations
 from bench.report.figures import curves, panels, search, taus
 from bench.report.guidance import guidance
-from bench.report.methods import read_runs
 from bench.report.pictures import PICTURES, ROOM, STYLE, to_svg
 from bench.report.plots import (
     look_of,
@@ -38,6 +37,7 @@ from bench.report.plots import (
     plot_taus,
 )
 from bench.report.results import evaluate_study
+from bench.report.runs import read_runs
 
 MANY = (
     *(f"a-method-with-name-{number}" for number in range(8)),

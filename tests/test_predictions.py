@@ -1,27 +1,31 @@
 import csv
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
-from bench.predictions import LeftOut, Predictions, read_predictions
+from bench import predictions
+from bench.predictions import LeftOut, Predictions
 from mngnas.errors import UserError
-from mngnas.space import EDGES, OPERATIONS, from_index, to_key, to_str
+from mngnas.spaces.topology import EDGES, OPERATIONS, TOPOLOGY
+
+read_predictions = partial(predictions.read_predictions, space=TOPOLOGY)
 
 INDICES = [6111, 0, 9930, 15624]
 SCORES = [0.91, 0.5, -3.0, 1e-3]
 
 
 def nested_tuples(index):
-    names = [OPERATIONS[op] for op in from_index(index)]
+    names = [OPERATIONS[op] for op in TOPOLOGY.from_index(index)]
     pairs = [[(n, s) for n, (s, t) in zip(names, EDGES, strict=True) if t == target] for target in (1, 2, 3)]
     return str([tuple(node) for node in pairs])
 
 
 FORMS = {
-    "architecture string": lambda index: to_str(from_index(index)),
+    "architecture string": lambda index: TOPOLOGY.to_str(TOPOLOGY.from_index(index)),
     "nested tuples": nested_tuples,
-    "key": lambda index: to_key(from_index(index)),
+    "key": lambda index: TOPOLOGY.to_key(TOPOLOGY.from_index(index)),
     "index": str,
 }
 
@@ -81,12 +85,12 @@ def test_a_tab_separated_file(write):
 
 @pytest.mark.parametrize("name", ["arch_str", "net_str", "arch", "Architecture", "ArchitectureString", "arch string"])
 def test_names_of_the_architecture_column(name, write):
-    path = write(f"score,{name}\n0.5,{to_str(from_index(7))}\n", "a.csv")
+    path = write(f"score,{name}\n0.5,{TOPOLOGY.to_str(TOPOLOGY.from_index(7))}\n", "a.csv")
     assert read_predictions(path).arch_index.tolist() == [7]
 
 
 def test_the_preferred_architecture_column_and_a_score_column_among_several(write):
-    path = write(f"index,arch_str,a,b\n1,{to_str(from_index(7))},2,3\n", "a.csv")
+    path = write(f"index,arch_str,a,b\n1,{TOPOLOGY.to_str(TOPOLOGY.from_index(7))},2,3\n", "a.csv")
     assert read_predictions(path, "b").score.tolist() == [3]
     with pytest.raises(
         UserError, match=r"2 columns of numbers \(a, b\): name the score column; available: index, a, b"
@@ -124,7 +128,10 @@ def test_examples_are_few_and_counts_are_not(write):
 
 
 def test_architectures_of_other_spaces_are_extra(write):
-    good, other = to_str(from_index(3)), to_str(from_index(4)).replace("nor_conv_1x1", "sep_conv_5x5")
+    good, other = (
+        TOPOLOGY.to_str(TOPOLOGY.from_index(3)),
+        TOPOLOGY.to_str(TOPOLOGY.from_index(4)).replace("nor_conv_1x1", "sep_conv_5x5"),
+    )
     found = read_predictions(write({good: 1, other: 2, "|a~0|": 3}))
     assert (found.arch_index.tolist(), found.report.extra.count) == ([3], 2)
     pairs = "[(('none', 0),), (('none', 1), ('none', 0)), (('none', 0), ('none', 1), ('none', 2))]"
@@ -132,7 +139,7 @@ def test_architectures_of_other_spaces_are_extra(write):
         write({nested_tuples(3): 1, nested_tuples(4).replace("skip_connect", "identity"): 1, pairs: 2})
     )
     assert (found.arch_index.tolist(), found.report.extra.count) == ([3], 2)
-    assert any("not the six edges" in example for example in found.report.extra.examples)
+    assert any("not the 6 edges" in example for example in found.report.extra.examples)
 
 
 def test_repeated_names_of_a_json_object_are_seen(write):
@@ -211,7 +218,7 @@ def test_a_published_table_of_training_free_scores(shared):
     assert len(found.arch_index) == 9445
     with path.open() as lines:
         row = next(csv.DictReader(lines))
-    assert to_str(from_index(found.arch_index[0])) == row["net_str"]
+    assert TOPOLOGY.to_str(TOPOLOGY.from_index(found.arch_index[0])) == row["net_str"]
     assert found.score[0] == float(row["synflow"])
     with pytest.raises(UserError, match=r"13 columns of numbers .* available: net, epe_nas"):
         read_predictions(path)

@@ -18,16 +18,16 @@ from test_figures import (
     write_run,
 )
 
-from bench.evaluation import reference_rows
-from bench.metrics import kendall_tau_b, regret
-from bench.records import Curve
 from bench.report import report
 from bench.report.about import describe
-from bench.report.methods import read_runs
 from bench.report.pictures import PICTURES
 from bench.report.results import GENERATOR_SEED, evaluate_study
+from bench.report.runs import read_runs
+from bench.stats.evaluation import reference_rows
+from bench.stats.metrics import kendall_tau_b, regret
+from bench.study.records import Curve
 from mngnas.errors import UserError
-from mngnas.space import from_index, to_str
+from mngnas.spaces.topology import from_index, to_str
 
 MADE = [picture for picture in PICTURES if picture.name != "ablations"]  # of a study without ablations
 VOID = {"meta", "img", "br", "wbr"}

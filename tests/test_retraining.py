@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from mngnas.data.images import scoring_batch
 from mngnas.errors import UserError
-from mngnas.images import scoring_batch
-from mngnas.retraining import RetrainingConfig, cosine, retrained_scores
-from mngnas.scoring import Scorer, ScoringConfig
-from mngnas.strategies.mngnas import Mngnas, MngnasConfig
-from mngnas.training import TrainingConfig
+from mngnas.methods.mngnas.mngnas import Mngnas, MngnasConfig
+from mngnas.train.loop import TrainingConfig
+from mngnas.train.retraining import RetrainingConfig, cosine, retrained_scores
+from mngnas.train.scoring import Scorer, ScoringConfig
 from tests.test_training import learnable_images, make_trainer, train, weights
 
 ARCH = (3, 1, 2, 4, 3, 1)

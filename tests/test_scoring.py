@@ -3,11 +3,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mngnas.data.images import ImageSet
 from mngnas.errors import UserError
-from mngnas.images import ImageSet
-from mngnas.scoring import Scorer, ScoringConfig
-from mngnas.space import all_archs, from_index, live_graph
-from mngnas.supernet import RecordingNorm, ReplayNorm, Skeleton, Supernet, batch_norm, sample_uniform
+from mngnas.nets.cell_supernet import RecordingNorm, ReplayNorm, Skeleton, Supernet, batch_norm, sample_uniform
+from mngnas.spaces.topology import all_archs, from_index, live_graph
+from mngnas.train.scoring import Scorer, ScoringConfig
 
 
 def made_up_images(n=60, size=8, seed=0):

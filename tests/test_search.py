@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.tables import Measure, compact
+from bench.truth import Measure
+from bench.truth.sources import nb201 as compact
 from mngnas.errors import UserError
-from mngnas.search import SearchConfig, SearchResult, at_most, evolve, random_search
-from mngnas.space import (
+from mngnas.methods.evolution import SearchConfig, SearchResult, at_most, evolve, random_search
+from mngnas.spaces.topology import (
     CONV_3X3,
     EDGES,
     N_ARCH,
@@ -402,6 +403,6 @@ def test_wrong_costs():
 
 
 def test_importing_needs_no_torch():
-    code = "import sys, mngnas.search; print('torch' in sys.modules)"
+    code = "import sys, mngnas.methods.evolution; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -12,19 +12,19 @@ from test_figures import SAMPLE, TARGET, made_up_table, scores, small_study, wri
 from test_study import ROOT, tiny_study
 
 from bench.cli import main
-from bench.evaluation import disconnected
-from bench.metrics import kendall_tau_b
-from bench.protocol import final_archs
-from bench.records import SHORT, load_short
 from bench.report import report
-from bench.short import short_archs, train_short
-from bench.study import open_study
-from bench.worker import make_trainer, prepared_images
+from bench.stats.evaluation import disconnected
+from bench.stats.metrics import kendall_tau_b
+from bench.study.brief import short_archs, train_short
+from bench.study.preset import final_archs
+from bench.study.records import SHORT, load_short
+from bench.study.run import make_trainer, prepared_images
+from bench.study.spec import open_study
 from mngnas.errors import UserError
-from mngnas.retraining import train_alone
-from mngnas.scoring import Scorer
-from mngnas.space import from_index, to_index
-from mngnas.supernet import Supernet
+from mngnas.nets.cell_supernet import Supernet
+from mngnas.spaces.topology import from_index, to_index
+from mngnas.train.retraining import train_alone
+from mngnas.train.scoring import Scorer
 
 
 def quiet(_line):

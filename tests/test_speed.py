@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench import speed
-from bench.plain import PlainSupernet, scores, train_step
-from bench.speed import Row, Setting, path_cost, table
-from mngnas.images import Batch, scoring_batch
-from mngnas.scoring import Scorer, ScoringConfig
-from mngnas.space import CONV_1X1, CONV_3X3
-from mngnas.supernet import Skeleton, Supernet, sample_uniform
+from bench.speed import measure as speed
+from bench.speed.measure import Row, Setting, path_cost, table
+from bench.speed.reference_supernet import PlainSupernet, scores, train_step
+from mngnas.data.images import Batch, scoring_batch
+from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_uniform
+from mngnas.spaces.topology import CONV_1X1, CONV_3X3
+from mngnas.train.scoring import Scorer, ScoringConfig
 from tests.test_training import learnable_images
 
 TINY = Setting("tiny", Skeleton(channels=4, cells=1), 8, 8, 40, 20)

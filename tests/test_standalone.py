@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mngnas.datasets import load_images
-from mngnas.images import Augmentation, scoring_batch, training_batch
-from mngnas.space import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, NONE, SKIP, from_key, live_graph
-from mngnas.standalone import NetworkBatch, Recipe, train_standalone
-from mngnas.supernet import Skeleton
+from mngnas.data.datasets import load_images
+from mngnas.data.images import Augmentation, scoring_batch, training_batch
+from mngnas.nets.cell_supernet import Skeleton
+from mngnas.nets.side_by_side import NetworkBatch, Recipe, train_standalone
+from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, NONE, SKIP, from_key, live_graph
 
 SKELETON = Skeleton(channels=4, cells=2, in_channels=1, residual_reduction=False, affine=True)
 KEYS = ["333333", "111111", "000000", "444444", "012340", "423120", "300212", "102003", "222224", "100000"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.protocol import (
+from bench.study.preset import (
     Preset,
     curve_sample,
     final_archs,
@@ -24,11 +24,11 @@ from bench.protocol import (
     search_config,
     with_changes,
 )
-from bench.records import is_finished, load_run, load_runs, scores_digest
-from bench.study import Study, duration, load_study, open_study, run_directory, run_study
-from bench.worker import execute
+from bench.study.records import is_finished, load_run, load_runs, scores_digest
+from bench.study.run import execute
+from bench.study.spec import Study, duration, load_study, open_study, run_directory, run_study
 from mngnas.errors import UserError
-from mngnas.space import live_graph, to_index
+from mngnas.spaces.topology import live_graph, to_index
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = """
@@ -117,7 +117,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(finished, tmp_path):
     directory = tmp_path / "study"
     open_study(directory, tiny_study())
     environment = os.environ | {"MNGNAS_BENCH_CHECKPOINT_SECONDS": "0", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "bench.worker", str(directory), "fairnas", "1"]
+    command = [sys.executable, "-m", "bench.study.run", str(directory), "fairnas", "1"]
     draw, kills, seen = random.Random(0), 0, set()
     checkpoint = run_directory(directory, "fairnas", 1) / "checkpoint.pt"
     while not is_finished(run_directory(directory, "fairnas", 1)):

@@ -4,10 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.tables.costs import flops, parameter_count
-from mngnas.layers import average_pool_3x3
-from mngnas.space import EDGES, OPERATIONS, all_archs, live_graph
-from mngnas.supernet import (
+from bench.truth.costs import flops, parameter_count
+from mngnas.nets.cell_supernet import (
     RecordingNorm,
     ReplayNorm,
     Skeleton,
@@ -15,6 +13,8 @@ from mngnas.supernet import (
     sample_strictly_fair,
     sample_uniform,
 )
+from mngnas.nets.layers import average_pool_3x3
+from mngnas.spaces.topology import EDGES, OPERATIONS, all_archs, live_graph
 
 
 class PlainNetwork(nn.Module):

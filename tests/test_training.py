@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from mngnas.data.images import Augmentation, ImageSet, training_batch
 from mngnas.errors import UserError
-from mngnas.images import Augmentation, ImageSet, training_batch
-from mngnas.scoring import Scorer, ScoringConfig
-from mngnas.strategies import STRATEGIES, Search, StepContext, make_strategy
-from mngnas.supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
-from mngnas.training import Trainer, TrainingConfig
+from mngnas.methods.registry import STRATEGIES, Search, StepContext, make_strategy
+from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
+from mngnas.train.loop import Trainer, TrainingConfig
+from mngnas.train.scoring import Scorer, ScoringConfig
 
 CONFIG = TrainingConfig(passes=40, batch_size=16)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from bench.files import write_atomically
 from bench.report.about import About, describe
 from bench.report.figures import FigureNumbers
-from bench.report.methods import StudyRuns, read_runs
 from bench.report.pages import Block, Drawing, Heading, to_html, to_markdown
 from bench.report.pictures import PICTURES, to_svg
 from bench.report.results import GENERATOR_SEED, Results, evaluate_study
+from bench.report.runs import StudyRuns, read_runs
 from bench.report.sections import opening, reading, tables
 from bench.report.text import estimate, over_seeds
-from bench.tables.table import Measure, Table
+from bench.truth.table import Measure, Table
 from mngnas.errors import UserError
 
 FORMAT = 1  # of results.json
@@ -40,7 +40,7 @@ def report(
     """Evaluate the finished runs below `study` against `target` of the table and write the report to `out`.
 
     `out` is `study / "report"` if it is not given. Files of an earlier report there are replaced. The same runs give
-    the same bytes. Raises `UserError` for runs that cannot stand in one table, see `bench.report.methods.read_runs`.
+    the same bytes. Raises `UserError` for runs that cannot stand in one table, see `bench.report.runs.read_runs`.
     """
     out = study / "report" if out is None else out
     runs = read_runs(study, table, target)

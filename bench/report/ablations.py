@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.intervals import SeedSpread, seed_spread
 from bench.report.figures import CsvRow
-from bench.report.methods import StudyRuns
 from bench.report.results import Results, difference
+from bench.report.runs import StudyRuns
+from bench.stats.intervals import SeedSpread, seed_spread
 
 _STANDARD = "mngnas"
 

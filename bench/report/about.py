@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.records import RunRecord
-from bench.report.methods import StudyRuns
-from mngnas.space import N_ARCH
+from bench.report.runs import StudyRuns
+from bench.study.records import RunRecord
+from mngnas.spaces.topology import N_ARCH
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 
-from bench.intervals import Estimate, OverSeeds, bootstrap
-from bench.metrics import METRICS, kendall_tau_b
-from bench.records import ScoreSet, load_short
-from bench.report.methods import Method, StudyRuns
+from bench.report.runs import Method, StudyRuns
+from bench.stats.intervals import Estimate, OverSeeds, bootstrap
+from bench.stats.metrics import METRICS, kendall_tau_b
+from bench.study.records import ScoreSet, load_short
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _pair(a: ScoreSet, b: ScoreSet) -> tuple[float, float, int]:
 
 
 def with_short(study: StudyRuns, resamples: int, rng: np.random.Generator) -> WithShort | None:
-    """Every method against the study's short training, if it has one (`bench.short`)."""
+    """Every method against the study's short training, if it has one (`bench.study.brief`)."""
     short = load_short(study.directory)
     if short is None:
         return None

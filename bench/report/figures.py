@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from bench.metrics import kendall_tau_b, precision_at_top_k
-from bench.report.methods import Scored, StudyRuns
 from bench.report.results import Results
-from bench.tables.table import Measure
-from mngnas.space import N_ARCH
+from bench.report.runs import Scored, StudyRuns
+from bench.stats.metrics import kendall_tau_b, precision_at_top_k
+from bench.truth.table import Measure
+from mngnas.spaces.topology import N_ARCH
 
 CsvRow = tuple[str | int | float, ...]
 
@@ -245,7 +245,7 @@ def _search_line(look: tuple[str, str, int], scored: Sequence[Scored], scores: S
 def regret_at_k(predicted: np.ndarray, true: np.ndarray, k: Iterable[int]) -> np.ndarray:
     """The best true value minus the best among the predicted top K, for each K in 1..n; ties broken at random.
 
-    The expected value over random ties, as everywhere in `bench.metrics`, whose `regret` is K = 1.
+    The expected value over random ties, as everywhere in `bench.stats.metrics`, whose `regret` is K = 1.
     """
     order = np.argsort(-predicted, kind="stable")
     score, true = predicted[order], true[order]

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.report.figures import CsvRow
-from bench.report.methods import StudyRuns
 from bench.report.results import Results
+from bench.report.runs import StudyRuns
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.intervals import OverSeeds
-from bench.metrics import spearman_rho
-from bench.report.methods import StudyRuns
-from mngnas.space import OPERATIONS, all_archs, live_indices
+from bench.report.runs import StudyRuns
+from bench.stats.intervals import OverSeeds
+from bench.stats.metrics import spearman_rho
+from mngnas.spaces.topology import OPERATIONS, all_archs, live_indices
 
 
 @dataclass(frozen=True)

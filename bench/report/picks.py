@@ -6,10 +6,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bench.intervals import OverSeeds
-from bench.records import ScoreSet
-from bench.report.methods import Method, Scored, StudyRuns
-from mngnas.space import from_index, to_str
+from bench.report.runs import Method, Scored, StudyRuns
+from bench.stats.intervals import OverSeeds
+from bench.study.records import ScoreSet
+from mngnas.spaces.topology import from_index, to_str
 
 
 @dataclass(frozen=True)

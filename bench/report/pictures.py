@@ -30,7 +30,6 @@ from bench.report.figures import (
     taus,
 )
 from bench.report.guidance import GuidanceFigure, MethodGuidance, guidance
-from bench.report.methods import StudyRuns
 from bench.report.plots import (
     plot_accuracies,
     plot_alpha,
@@ -42,6 +41,7 @@ from bench.report.plots import (
     plot_taus,
 )
 from bench.report.results import Results
+from bench.report.runs import StudyRuns
 from bench.report.text import count, number
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.intervals import SeedSpread
 from bench.report.ablations import AblationsFigure
 from bench.report.figures import CurvesFigure, Panel, SearchGroup, SearchLine, TauFigure
 from bench.report.guidance import MethodGuidance
+from bench.stats.intervals import SeedSpread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

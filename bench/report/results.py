@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.evaluation import ReferenceRow, disconnected, reference_rows
-from bench.intervals import Estimate, OverSeeds, bootstrap_mean, paired_difference
-from bench.metrics import METRICS, InTop, Metric, kendall_tau_b, named
 from bench.report.agreement import Agreement, WithShort, agreements, with_short
-from bench.report.methods import Method, Scored, StudyRuns, value_of
 from bench.report.operations import OperationsRow, operations
 from bench.report.picks import Pick, picks
+from bench.report.runs import Method, Scored, StudyRuns, value_of
 from bench.report.students import GuidedRow, guided
-from mngnas.space import N_ARCH, from_index, to_str
+from bench.stats.evaluation import ReferenceRow, disconnected, reference_rows
+from bench.stats.intervals import Estimate, OverSeeds, bootstrap_mean, paired_difference
+from bench.stats.metrics import METRICS, InTop, Metric, kendall_tau_b, named
+from mngnas.spaces.topology import N_ARCH, from_index, to_str
 
 GENERATOR_SEED = 0  # of every bootstrap in a report
 SHOWN = named(
@@ -43,7 +43,7 @@ class ResultRow:
     score_set: str
     seeds: tuple[int, ...]
     is_sample: bool  # whether some architecture with a ground truth has no score
-    metrics: Mapping[str, OverSeeds]  # by the names in bench.metrics
+    metrics: Mapping[str, OverSeeds]  # by the names in bench.stats.metrics
     tau_connected: OverSeeds  # without the architectures that join input and output nowhere
     tau_by_loss: OverSeeds  # minus the loss as the score
     tau_of_parameters: Estimate  # of the parameter count, over the same architectures

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from bench.evaluation import ReferenceRow
-from bench.intervals import OverSeeds
 from bench.report.about import About
 from bench.report.agreement import Agreement, WithShort
 from bench.report.operations import OperationsRow
@@ -12,7 +10,9 @@ from bench.report.picks import Pick, PickTruth
 from bench.report.results import ALL_PAIRS, GENERATOR_SEED, ResultRow, Results, TeacherRow
 from bench.report.students import GuidedRow
 from bench.report.text import NOT_KNOWN, count, estimate, interval, mean_and_range, number, over_seeds, percent
-from mngnas.space import N_ARCH, OPERATIONS
+from bench.stats.evaluation import ReferenceRow
+from bench.stats.intervals import OverSeeds
+from mngnas.spaces.topology import N_ARCH, OPERATIONS
 
 
 def opening(about: About) -> list[Block]:

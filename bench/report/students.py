@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.intervals import OverSeeds
-from bench.report.methods import StudyRuns
+from bench.report.runs import StudyRuns
+from bench.stats.intervals import OverSeeds
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 
-from bench.intervals import Estimate, OverSeeds
+from bench.stats.intervals import Estimate, OverSeeds
 
 NOT_KNOWN = "n/a"
 

@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.intervals import bootstrap
-from bench.metrics import kendall_tau_b, named
-from bench.plain import PlainSupernet, scores, train_step
-from bench.speed import SETTINGS, _pictures
-from bench.tables import load_table
-from mngnas.descent import capped_min_norm
-from mngnas.distillation import Combination, Teacher, guide, teacher_features
-from mngnas.images import Augmentation, scoring_batch, training_batch
-from mngnas.paths import FairSetStep
-from mngnas.scoring import Scorer, ScoringConfig
-from mngnas.space import N_ARCH, from_index, live_graph, to_rank
-from mngnas.strategies import make_strategy
-from mngnas.supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
-from mngnas.training import Trainer, TrainingConfig
+from bench.speed.measure import SETTINGS, _pictures
+from bench.speed.reference_supernet import PlainSupernet, scores, train_step
+from bench.stats.intervals import bootstrap
+from bench.stats.metrics import kendall_tau_b, named
+from bench.truth import load_table
+from mngnas.data.images import Augmentation, scoring_batch, training_batch
+from mngnas.methods.mngnas.descent import capped_min_norm
+from mngnas.methods.mngnas.distillation import Combination, Teacher, guide, teacher_features
+from mngnas.methods.registry import make_strategy
+from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
+from mngnas.nets.many_paths import FairSetStep
+from mngnas.spaces.topology import N_ARCH, from_index, live_graph, to_rank
+from mngnas.train.loop import Trainer, TrainingConfig
+from mngnas.train.scoring import Scorer, ScoringConfig
 
 SMALL, FULL = SETTINGS
 ARCH = (3, 1, 2, 4, 3, 2)

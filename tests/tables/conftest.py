@@ -1,12 +1,13 @@
-"""Tables and archives that the tests of `bench.tables` share."""
+"""Tables and archives that the tests of `bench.truth` share."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.tables import Measure, Table, compact
-from mngnas import download
+from bench.truth import Measure, Table
+from bench.truth.sources import nb201 as source
+from mngnas.data import download
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def own_cache(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def nb201(shared) -> Table:
     """The real table."""
-    return compact.build({file.name: shared / "nb201" / file.name for file in compact.FILES})
+    return source.build({file.name: shared / "nb201" / file.name for file in source.FILES})
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from bench.tables import TABLES, TableRequest, archive, load_table, nasbench201, nats
-from bench.tables.checks import PUBLISHED, Expected, Known
-from bench.tables.table import Measure, Source
-from mngnas import space
+from bench.truth import TABLES, TableRequest, load_table
+from bench.truth.checks import Expected, Known
+from bench.truth.sources import archive, nasbench201, nats
+from bench.truth.sources.official import LONG, PUBLISHED, SHORT, TEST
+from bench.truth.table import Measure, Source
 from mngnas.errors import UserError
+from mngnas.spaces.topology import TOPOLOGY as SPACE
 
 RUNS = {  # training run -> metrics that both packages record for it
     "cifar10-valid": ("x-valid", "ori-test"),
@@ -66,9 +68,9 @@ class Written:
     infos: dict  # place in the archive -> schedule -> state
 
 
-def infos_of(package, names=("12", "200")):
+def infos_of(package, names=(str(SHORT), str(LONG))):
     rng = np.random.default_rng(0)
-    arch_strs = [space.to_str(space.from_index(i)) for i in INDICES]
+    arch_strs = [SPACE.to_str(SPACE.from_index(i)) for i in INDICES]
     infos = {}
     for place, text in enumerate(arch_strs):
         seeds = (777, 888, 999) if place % 2 else (777, 888)
@@ -148,7 +150,7 @@ def test_table_equals_the_packages_own_queries(written):
             seeds = table.seeds[Measure(dataset, split, epochs)]
             assert seeds == ((777,) if epochs == 12 else (777, 888, 999))
             for place, text in enumerate(made.arch_strs):
-                index = space.to_index(space.parse(text))
+                index = SPACE.to_index(SPACE.parse(text))
                 trials = api.query_by_index(api.query_index_by_arch(text), run, hp=str(epochs))
                 assert np.isfinite(accuracy[index]).sum() == len(trials) == (1 if epochs == 12 else 2 + place % 2)
                 for seed, trial in trials.items():
@@ -164,13 +166,13 @@ def test_table_equals_the_packages_own_queries(written):
         seconds = table.mean_train_seconds(run.lower())
         for text in made.arch_strs:
             info = api.get_more_info(text, run, hp="200", is_random=False)
-            assert seconds[space.to_index(space.parse(text))] == pytest.approx(info["train-all-time"], rel=1e-6)
+            assert seconds[SPACE.to_index(SPACE.parse(text))] == pytest.approx(info["train-all-time"], rel=1e-6)
 
 
 def test_architectures_that_the_archive_lacks_are_unknown(written):
     name, made, _ = written
     table = load_table(name, path=made.path, trust=True)
-    known = np.flatnonzero(np.isfinite(table.mean_accuracy("cifar10", "test")))
+    known = np.flatnonzero(np.isfinite(table.mean(TEST["cifar10"])))
     assert set(known) == set(INDICES)
     assert table.parameters["cifar10"][0] == 129_306
 
@@ -267,39 +269,39 @@ def entries(accuracies, losses=1.0):
 
 
 def test_a_whole_archive_must_show_the_published_facts():
-    accuracies = np.random.default_rng(0).uniform(10, 90, space.N_ARCH)
+    accuracies = np.random.default_rng(0).uniform(10, 90, SPACE.n_arch)
     with pytest.raises(UserError, match=r"fails its self-check: cifar10 test .* of index 0 is 0\.\d+, not 0\.85863"):
-        archive.convert("nats", entries(accuracies), space.N_ARCH, SOURCE, PUBLISHED)
+        archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, PUBLISHED)
     with pytest.raises(UserError, match="fails its self-check"):
-        archive.convert("nasbench201", entries(accuracies), space.N_ARCH, SOURCE, nasbench201.EXPECTED)
-    expected = Expected(known=(Known(Measure("cifar10", "test"), 9, accuracies[9] / 100),))
-    table = archive.convert("nats", entries(accuracies), space.N_ARCH, SOURCE, expected)
-    np.testing.assert_allclose(table.accuracy("cifar10", "test")[:, 0], accuracies / 100, rtol=1e-6)
+        archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, nasbench201.EXPECTED)
+    expected = Expected(known=(Known(TEST["cifar10"], 9, accuracies[9] / 100),))
+    table = archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, expected)
+    np.testing.assert_allclose(table.values(TEST["cifar10"])[:, 0], accuracies / 100, rtol=1e-6)
     with pytest.raises(UserError, match="lists 15,625 architectures but holds 15,620: it is incomplete"):
-        archive.convert("nats", entries(accuracies[:-5]), space.N_ARCH, SOURCE, expected)
+        archive.convert("nats", entries(accuracies[:-5]), SPACE.n_arch, SOURCE, expected)
 
 
 def test_real_numbers_in_another_order_are_refused(nb201):
-    accuracies = 100 * nb201.mean_accuracy("cifar10", "test")
+    accuracies = 100 * nb201.mean(TEST["cifar10"])
     expected = replace(PUBLISHED, known=PUBLISHED.known[:1], optima=PUBLISHED.optima[:1], seed_counts=())
-    archive.convert("nats", entries(accuracies), space.N_ARCH, SOURCE, expected)
-    archive.convert("nasbench201", entries(accuracies), space.N_ARCH, SOURCE, nasbench201.EXPECTED)
-    by_rank = [space.to_index(arch) for arch in itertools.product(range(5), repeat=6)]
+    archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, expected)
+    archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, nasbench201.EXPECTED)
+    by_rank = [SPACE.to_index(arch) for arch in itertools.product(range(5), repeat=6)]
     with pytest.raises(UserError, match="of index 0 is"):
-        archive.convert("nats", entries(accuracies[by_rank]), space.N_ARCH, SOURCE, expected)
+        archive.convert("nats", entries(accuracies[by_rank]), SPACE.n_arch, SOURCE, expected)
 
 
 def test_real_numbers_through_the_real_package(tmp_path, nb201):
     """A folder with the real CIFAR-10 validation accuracies reads back as exactly these."""
     arch_strs, infos = infos_of(nats_bench)
-    truth = nb201.accuracy("cifar10", "valid")
+    truth = nb201.accuracy("cifar10", "valid", LONG)
     for place, index in enumerate(INDICES):
         runs = infos[place]["200"]["all_results"]
         for column, seed in enumerate((777, 888, 999)):
             if ("cifar10-valid", seed) in runs:
                 runs["cifar10-valid", seed]["eval_acc1es"]["x-valid@199"] = 100 * float(truth[index, column])
     made = write_folder(tmp_path / "simple", arch_strs, infos)
-    found = load_table("nats", path=made.path, trust=True).accuracy("cifar10", "valid")
+    found = load_table("nats", path=made.path, trust=True).accuracy("cifar10", "valid", LONG)
     for place, index in enumerate(INDICES):
         n_seed = 2 + place % 2
         np.testing.assert_allclose(found[index, :n_seed], truth[index, :n_seed], rtol=1e-6)
@@ -312,6 +314,6 @@ def test_a_run_of_the_wrong_length_is_refused():
 
 
 def test_an_architecture_listed_twice_is_refused():
-    text = space.to_str(space.from_index(0))
+    text = SPACE.to_str(SPACE.from_index(0))
     with pytest.raises(UserError, match="lists an architecture twice"):
         archive.index_of([text, text])

@@ -3,7 +3,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -11,15 +10,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kendalltau
-from torch.nn import functional as F
 
-from bench import digits201
-from bench.tables import Measure, load_table
-from bench.tables.digits201 import PATH, PROTOCOL, Protocol, costs, load
-from mngnas import space
+from bench.truth import Measure, load_table
+from bench.truth import digits201_build as build
+from bench.truth import digits201_reliability as quality
+from bench.truth.sources.digits201 import PATH, PROTOCOL, Protocol, load
 from mngnas.errors import UserError
-from mngnas.standalone import NetworkBatch
-from mngnas.supernet import Skeleton
+from mngnas.spaces import topology as space
+from mngnas.spaces.topology import TOPOLOGY
 
 TINY = Protocol(channels=2, steps_per_epoch=2, epochs=(1, 2), chunk=3)
 ROOT = Path(__file__).parent.parent.parent
@@ -38,7 +36,7 @@ def bits(directory: Path) -> dict[str, bytes]:
 def built(tmp_path_factory) -> Path:
     """Seeds 0 and 2 of the first six classes."""
     directory = tmp_path_factory.mktemp("built")
-    done = digits201.build(directory, seeds=(0, 2), limit=5, protocol=TINY)
+    done = build.build(directory, seeds=(0, 2), limit=5, protocol=TINY)
     assert (done.done, done.wanted) == (12, 12)
     return directory
 
@@ -47,22 +45,22 @@ def built(tmp_path_factory) -> Path:
 
 
 def test_order_of_the_build():
-    order = digits201.representatives()
+    order = build.representatives()
     assert set(order) == set(space.benchmark_classes())
     assert len(order) == 6_466
     assert order[:4].tolist() == [6464, 187, 422, 13507]  # a finished part of an earlier build stays usable
     # A prefix is a fair sample: its cells hold as many 3x3 convolutions as all classes do, within 4 standard errors.
-    threes = (space.all_archs()[order] == space.CONV_3X3).sum(axis=1)
+    threes = (TOPOLOGY.all_archs[order] == space.CONV_3X3).sum(axis=1)
     assert abs(threes[:500].mean() - threes.mean()) < 4 * threes.std() / 500**0.5
 
 
 def test_chunks_do_not_depend_on_seeds_or_limit(built, tmp_path):
     assert sorted(bits(built)) == [f"seed{s}-chunk{c:04}.npz" for s in (0, 2) for c in (0, 1)]
-    digits201.build(tmp_path, seeds=(2,), limit=3, protocol=TINY)
+    build.build(tmp_path, seeds=(2,), limit=3, protocol=TINY)
     assert bits(tmp_path) == {"seed2-chunk0000.npz": bits(built)["seed2-chunk0000.npz"]}
-    first = digits201.representatives()[:3].astype(np.int32)
+    first = build.representatives()[:3].astype(np.int32)
     assert bits(tmp_path)["seed2-chunk0000.npz"].startswith(first.tobytes())
-    assert not list(built.glob("*.lock"))
+    assert {path.suffix for path in built.iterdir()} == {".npz"}
 
 
 def test_seeds_differ(built):
@@ -73,7 +71,7 @@ def test_seeds_differ(built):
 def test_number_of_threads_changes_nothing(built, tmp_path):
     torch.set_num_threads(2)
     try:
-        digits201.build(tmp_path, seeds=(0,), limit=3, protocol=TINY)
+        build.build(tmp_path, seeds=(0,), limit=3, protocol=TINY)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -82,8 +80,9 @@ def test_number_of_threads_changes_nothing(built, tmp_path):
 
 def test_goes_on_after_a_kill_with_the_same_bits(built, tmp_path):
     code = (
-        "from pathlib import Path; from bench import digits201; from bench.tables.digits201 import Protocol;"
-        f"digits201.build(Path({str(tmp_path)!r}), seeds=(0, 2), limit=3000, protocol={TINY!r})"
+        "from pathlib import Path; from bench.truth.digits201_build import build; "
+        "from bench.truth.sources.digits201 import Protocol; "
+        f"build(Path({str(tmp_path)!r}), seeds=(0, 2), limit=3000, protocol={TINY!r})"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     while len(bits(tmp_path)) < 3:
@@ -94,57 +93,59 @@ def test_goes_on_after_a_kill_with_the_same_bits(built, tmp_path):
     begun = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed*.npz")}
     (tmp_path / "seed0-chunk0001.npz").unlink()
     del begun[tmp_path / "seed0-chunk0001.npz"]
-    done = digits201.build(tmp_path, seeds=(0, 2), limit=6, protocol=TINY)
+    done = build.build(tmp_path, seeds=(0, 2), limit=6, protocol=TINY)
     assert done.done == done.wanted == 12
     again = bits(tmp_path)
     assert {name: again[name] for name in bits(built)} == bits(built)
     assert all(path.stat().st_mtime_ns == mtime for path, mtime in begun.items())  # nothing is trained twice
 
 
-def test_two_processes_share_the_work(built, tmp_path):
-    """Another process is at a chunk: this one leaves it alone, and takes it once the other is gone."""
-    fcntl = pytest.importorskip("fcntl")
-    with (tmp_path / "seed0-chunk0000.lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        done = digits201.build(tmp_path, seeds=(0,), limit=6, protocol=TINY)
-        assert (done.done, done.wanted) == (3, 6)
-        assert set(bits(tmp_path)) == {"seed0-chunk0001.npz"}
-    digits201.build(tmp_path, seeds=(0,), limit=6, protocol=TINY)
-    assert {name: bits(built)[name] for name in bits(tmp_path)} == bits(tmp_path)
-    assert len(bits(tmp_path)) == 2
+def test_parts_of_the_work_make_the_whole(built, tmp_path):
+    """Two workers, each with chunks of its own, in any order; one of them is asked for a chunk that is finished."""
+    tasks = build.chunks((0, 2), 6, TINY)
+    assert [(task.seed, task.number) for task in tasks] == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    told = []
+    build.train_chunks(tmp_path, tasks[1::2], told.append, protocol=TINY)
+    assert told == tasks[1::2]
+    assert build.progress_of(tmp_path, tasks) == build.Progress(6, 12)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    build.train_chunks(tmp_path, [*tasks[::2], tasks[1]], told.append, protocol=TINY)
+    assert told[2:] == [tasks[0], tasks[2], tasks[1]]
+    assert bits(tmp_path) == bits(built)
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())  # nothing is trained twice
 
 
 def test_progress_is_shown(built, capsys):
-    digits201.build(built, seeds=(0,), limit=6, protocol=TINY)
+    build.build(built, seeds=(0,), limit=6, protocol=TINY)
     assert not capsys.readouterr().err
-    digits201.build(built, seeds=(0,), limit=6, protocol=TINY, progress=True)
+    build.build(built, seeds=(0,), limit=6, protocol=TINY, progress=True)
     assert "6/6" in capsys.readouterr().err
 
 
 def test_mistakes(built, tmp_path):
     with pytest.raises(UserError, match="limit 0 is not a positive number"):
-        digits201.build(tmp_path, limit=0)
+        build.build(tmp_path, limit=0)
     other = replace(TINY, noise=0.4)
     with pytest.raises(UserError, match=f"of another protocol .{TINY.checksum}, not {other.checksum}.: choose another"):
-        digits201.build(built, limit=3, protocol=other)
+        build.build(built, limit=3, protocol=other)
     with pytest.raises(UserError, match="of another protocol"):
-        digits201.assemble(built)
+        build.assemble(built)
     with pytest.raises(UserError, match=r"no finished trainings in .*: run `data build digits201` first"):
-        digits201.assemble(tmp_path, TINY)
+        build.assemble(tmp_path, TINY)
     (tmp_path / "seed0-chunk0000.npz").write_bytes(b"half a file")
     with pytest.raises(UserError, match=r"seed0-chunk0000\.npz is not a chunk of trainings"):
-        digits201.build(tmp_path, limit=3, protocol=TINY)
+        build.build(tmp_path, limit=3, protocol=TINY)
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="device 'cuda': PyTorch sees no CUDA device here"):
-            digits201.build(tmp_path / "new", limit=3, device="cuda")
+            build.build(tmp_path / "new", limit=3, device="cuda")
 
 
 @pytest.mark.gpu
 def test_on_a_gpu(tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    digits201.build(tmp_path, seeds=(0,), limit=3, device="cuda", protocol=TINY)
-    table = digits201.assemble(tmp_path, TINY)
+    build.build(tmp_path, seeds=(0,), limit=3, device="cuda", protocol=TINY)
+    table = build.assemble(tmp_path, TINY)
     assert np.isfinite(table.accuracy("digits", "test", 2)).sum() >= 3
     assert table.sources[0].note.endswith("cuda")
 
@@ -153,8 +154,8 @@ def test_on_a_gpu(tmp_path):
 
 
 def test_table_of_a_part(built, tmp_path):
-    table = digits201.assemble(built, TINY)
-    trained = digits201.representatives()[:6]
+    table = build.assemble(built, TINY)
+    trained = build.representatives()[:6]
     shared = np.isin(space.benchmark_classes(), trained)
     assert shared.sum() > 6  # other members of the classes
     assert len(table.measures) == 8
@@ -175,19 +176,19 @@ def test_table_of_a_part(built, tmp_path):
 
 
 def test_a_build_goes_on_from_a_table(built, tmp_path):
-    table = digits201.assemble(built, TINY)
-    digits201.unpack(table, tmp_path, TINY)
+    table = build.assemble(built, TINY)
+    build.unpack(table, tmp_path, TINY)
     assert bits(tmp_path) == bits(built)
-    assert digits201.assemble(tmp_path, TINY).checksum == table.checksum
-    done = digits201.build(tmp_path, seeds=(0, 2), limit=7, protocol=TINY)
+    assert build.assemble(tmp_path, TINY).checksum == table.checksum
+    done = build.build(tmp_path, seeds=(0, 2), limit=7, protocol=TINY)
     assert (done.done, done.wanted) == (18, 18)
-    more = digits201.assemble(tmp_path, TINY)
+    more = build.assemble(tmp_path, TINY)
     known = np.isfinite(table.mean(Measure("digits", "test", 2)))
     for measure, values in table.measures.items():
         np.testing.assert_array_equal(more.values(measure)[known], values[known])
     assert np.isfinite(more.mean(Measure("digits", "test", 2))).sum() > known.sum()
     with pytest.raises(UserError, match="the table was made with another protocol"):
-        digits201.unpack(table, tmp_path)
+        build.unpack(table, tmp_path)
 
 
 def test_missing_and_foreign_tables(tmp_path, small_table):
@@ -196,32 +197,6 @@ def test_missing_and_foreign_tables(tmp_path, small_table):
     small_table.save(tmp_path / "other.npz")
     with pytest.raises(UserError, match=r"other\.npz holds the table 'made-up', not 'digits201'"):
         load(tmp_path / "other.npz")
-
-
-@pytest.mark.parametrize("protocol", [PROTOCOL, Protocol(channels=4, cells=2, stages=2)])
-def test_costs_against_the_network(protocol, monkeypatch):
-    archs = [space.from_key(key) for key in ("333333", "222222", "231423", "111111")]  # no dead edges
-    parameters, flops = costs(np.array(archs), protocol)
-    skeleton = Skeleton(protocol.channels, protocol.cells, 10, 1, protocol.stages, residual_reduction=False)
-    counted = []
-    convolve = F.conv2d
-
-    def counting(x, weight, **options):
-        y = convolve(x, weight, **options)
-        counted.append(y[0].numel() * weight[0].numel())
-        return y
-
-    monkeypatch.setattr(F, "conv2d", counting)
-    pool = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
-    monkeypatch.setattr("mngnas.standalone.average_pool_3x3", pool)  # ours is a convolution, which has no weights
-    for i, arch in enumerate(archs):
-        network = NetworkBatch([arch], skeleton, seed=0)
-        assert parameters[i] == sum(p.numel() for p in network.parameters())
-        counted.clear()
-        network(torch.zeros(1, 1, 8, 8))
-        assert flops[i] == sum(counted) + network.head_weight.numel() + network.head_bias.numel()
-    dead = np.array([space.from_key("300000"), space.from_key("000300")])  # dead convolutions count
-    assert len(set(costs(dead, protocol)[0])) == 1
 
 
 # -------------------------------------------------------------------------------------------------- how good it is
@@ -233,18 +208,18 @@ def made_up_table(seeds: int, noise: float, built: Path):
     base = rng.random((15_625, 1)) * 0.5 + 0.2 + noise * rng.normal(size=(15_625, seeds))
     accuracy = base.astype(np.float32)[space.benchmark_classes()]
     accuracy[space.benchmark_classes() % 3 == 0, -1] = np.nan  # one seed is not finished
-    table = digits201.assemble(built, TINY)
-    measures = {digits201.TARGET: accuracy, replace(digits201.TARGET, kind="loss"): 3 - accuracy}
+    table = build.assemble(built, TINY)
+    measures = {quality.TARGET: accuracy, replace(quality.TARGET, kind="loss"): 3 - accuracy}
     return replace(table, measures=measures, seeds=dict.fromkeys(measures, tuple(range(seeds))))
 
 
 def test_reliability_against_brute_force(built):
     table = made_up_table(4, 0.1, built)
     for measure in table.measures:
-        live = np.unique([space.to_index(space.live_graph(space.from_index(i))) for i in range(15_625)])
+        live = np.unique([TOPOLOGY.to_index(space.live_graph(TOPOLOGY.from_index(i))) for i in range(15_625)])
         x = table.values(measure)[live].astype(np.float64)
         x, parameters = x[np.isfinite(x).all(1)], table.parameters["digits"][live][np.isfinite(x).all(1)]
-        found = digits201.reliability(table, measure)
+        found = quality.reliability(table, measure)
         assert (found.n_arch, found.n_seed) == (len(x), 4)
         pairs = [kendalltau(x[:, i], x[:, j]).statistic for i, j in combinations(range(4), 2)]
         assert found.single == pytest.approx(np.mean(pairs), abs=1e-4)
@@ -259,50 +234,50 @@ def test_reliability_against_brute_force(built):
         assert found.parameters == pytest.approx(sign * kendalltau(parameters, x.mean(1)).statistic, abs=1e-4)
         assert found.sd_seed == pytest.approx(0.1, rel=0.05)
         assert found.sd_arch == pytest.approx(x.mean(1).std(), rel=1e-3)
-    assert digits201.summary(table).count("\n") == 3
+    assert quality.summary(table).count("\n") == 3
 
 
 def test_reliability_without_noise_and_with_one_seed(built):
-    found = digits201.reliability(made_up_table(3, 0.0, built))
+    found = quality.reliability(made_up_table(3, 0.0, built))
     assert (found.single, found.halves, found.sd_seed) == pytest.approx((1, 1, 0))
     with pytest.raises(UserError, match="reliability needs two of two"):
-        digits201.reliability(made_up_table(1, 0.1, built))
+        quality.reliability(made_up_table(1, 0.1, built))
 
 
 def with_known_cells(table, good: float, skips: float, nothing: float):
-    values = table.values(digits201.TARGET).copy()
+    values = table.values(quality.TARGET).copy()
     for key, value in (("333333", good), ("111111", skips), ("000000", nothing)):
-        values[space.to_index(space.from_key(key))] = value
-    return replace(table, measures={digits201.TARGET: values})
+        values[TOPOLOGY.to_index(TOPOLOGY.from_key(key))] = value
+    return replace(table, measures={quality.TARGET: values})
 
 
 def test_known_cells(built):
     table = made_up_table(2, 0.0, built)
-    digits201.check_known_cells(with_known_cells(table, 0.65, 0.25, 0.1))
+    quality.check_known_cells(with_known_cells(table, 0.65, 0.25, 0.1))
     for wrong, message in (
         ((0.3, 0.25, 0.1), "all 3x3 convolutions: digits test accuracy after 8 epochs is 0.300, not in"),
         ((0.65, 0.5, 0.1), "all skip connections: "),
         ((0.65, 0.25, 0.2), "no path from input to output: .* is 0.200, not in 0.050..0.150"),
     ):
         with pytest.raises(UserError, match=message):
-            digits201.check_known_cells(with_known_cells(table, *wrong))
+            quality.check_known_cells(with_known_cells(table, *wrong))
 
 
 def test_verification_of_a_small_build(built):
-    table = digits201.assemble(built, TINY)
-    found = digits201.verify(4, table=table, protocol=TINY)
-    assert set(found.archs) < set(digits201.representatives()[:6].tolist())
+    table = build.assemble(built, TINY)
+    found = quality.verify(4, table=table, protocol=TINY)
+    assert set(found.archs) < set(build.representatives()[:6].tolist())
     assert found.n_training == 8
     assert found.difference < 0.5 * found.sd_seed  # few steps: rounding has not grown yet
     assert found.reproduces
     measure = Measure("digits", "test", 2)
     shifted = table.values(measure) + np.float32(3 * found.sd_seed)
-    assert not digits201.verify(4, table=replace(table, measures={measure: shifted}), protocol=TINY).reproduces
+    assert not quality.verify(4, table=replace(table, measures={measure: shifted}), protocol=TINY).reproduces
     signs = np.where(np.arange(15_625) % 2, 3, -3).astype(np.float32)  # no mean shift, but far off
     spread = table.values(measure) + signs[:, None] * np.float32(found.sd_seed)
-    assert not digits201.verify(4, table=replace(table, measures={measure: spread}), protocol=TINY).reproduces
+    assert not quality.verify(4, table=replace(table, measures={measure: spread}), protocol=TINY).reproduces
     with pytest.raises(UserError, match="cannot verify 7 architectures: the table has 6 of 2 seeds"):
-        digits201.verify(7, table=table, protocol=TINY)
+        quality.verify(7, table=table, protocol=TINY)
 
 
 # ---------------------------------------------------------------------------------- the table of the repository
@@ -331,36 +306,38 @@ def test_repository_table_is_what_it_says(table):
         for epochs in (3, 8)
         for kind in ("accuracy", "loss")
     }
-    counts = np.isfinite(table.values(digits201.TARGET)).sum(axis=1)
+    counts = np.isfinite(table.values(quality.TARGET)).sum(axis=1)
     np.testing.assert_array_equal(counts, counts[space.benchmark_classes()])
-    order = counts[digits201.representatives()]
+    order = counts[build.representatives()]
     assert (np.diff(order) <= 0).all()  # what is trained is the first part of the fixed order
     assert order[0] >= 2
     accuracy = table.accuracy("digits", "test", 8)
     pictures = accuracy[np.isfinite(accuracy)].astype(np.float64) * 897
     np.testing.assert_allclose(pictures, pictures.round(), atol=1e-3)
-    np.testing.assert_array_equal(table.parameters["digits"], costs(space.all_archs())[0])
+    np.testing.assert_array_equal(
+        table.parameters["digits"], TOPOLOGY.parameters(TOPOLOGY.all_archs, PROTOCOL.skeleton)
+    )
     if counts.all():
-        digits201.check_known_cells(table)
+        quality.check_known_cells(table)
 
 
 def test_ranking_is_reproducible(table):
-    found = digits201.reliability(table)
+    found = quality.reliability(table)
     assert found.halves > 0.8
     assert found.parameters < 0.7
 
 
 def test_known_good_and_bad_cells_fall_where_they_should(table):
     """They need not be among the classes that the table has, so they are trained here."""
-    archs = np.array([space.to_index(space.from_key(key)) for key in ("333333", "111111", "000000")])
-    trained = digits201._Trainer(PROTOCOL, "cpu").train(digits201._Chunk(0, -1, archs))
+    archs = np.array([TOPOLOGY.to_index(TOPOLOGY.from_key(key)) for key in ("333333", "111111", "000000")])
+    trained = build.Trainer(PROTOCOL, "cpu").train(build.Chunk(0, -1, archs))
     good, skips, nothing = trained["accuracy"][-1, 1]
-    low, high = np.nanquantile(table.mean(digits201.TARGET), [0.25, 0.75])
+    low, high = np.nanquantile(table.mean(quality.TARGET), [0.25, 0.75])
     assert good > high
     assert 0.12 < skips < low
     assert 0.05 < nothing < 0.15
 
 
 def test_retraining_reproduces_the_table():
-    found = digits201.verify(3)
+    found = quality.verify(3)
     assert found.reproduces, found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.tables import TABLES, load_table
+from bench.truth import TABLES, load_table
 from mngnas.errors import UserError
 
 
@@ -27,7 +27,7 @@ def test_path_that_is_no_folder(tmp_path):
 
 
 def test_listing_the_tables_imports_nothing_heavy():
-    code = "import sys, bench.tables as t; list(t.TABLES); print([m for m in sys.modules if '.' not in m])"
+    code = "import sys, bench.truth as t; list(t.TABLES); print([m for m in sys.modules if '.' not in m])"
     root = Path(__file__).parent.parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert not {"torch", "nats_bench", "nas_201_api", "pandas", "pooch", "requests", "tqdm"} & set(eval(done.stdout))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.tables.checks import Expected, Known, Optimum, SeedCount, verify
-from bench.tables.table import Measure, Source, Table, load_or_build
+from bench.truth.checks import Expected, Known, Optimum, SeedCount, verify
+from bench.truth.table import Measure, Source, Table, load_or_build
 from mngnas.errors import UserError
 
 TEST = Measure("digits", "test", 5)

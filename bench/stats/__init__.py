@@ -1,0 +1,1 @@
+"""Statistics of rank correlation: metrics, intervals, evaluation; numpy and scipy alone."""

@@ -1,0 +1,1 @@
+"""Studies: presets, runs, records, and the processes that make them."""

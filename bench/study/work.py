@@ -1,0 +1,120 @@
+"""The command that does a job, the same on a laptop and on a cluster: `python -m bench.study.work DIRECTORY`.
+
+It holds the job's lease, renews its heartbeat, and leaves its result or an error.json. Where MNGNAS_BENCH_PARENT names the
+process that started it, it ends with that process. Exit status: 0 done, 2 a user's mistake, 1 anything else.
+"""
+
+import importlib
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from bench.files import write_atomically
+from bench.study.jobs import ERROR, HEARTBEAT_SECONDS, Job, Lease, Status, load_job, save_status, wait_for
+from mngnas.errors import UserError
+
+PARENT_VARIABLE = "MNGNAS_BENCH_PARENT"
+CHECKPOINT_VARIABLE = "MNGNAS_BENCH_CHECKPOINT_SECONDS"
+_SECONDS_BETWEEN_CHECKPOINTS = 20.0
+
+Report = Callable[[Status], None]
+
+
+class Work(Protocol):
+    """What does jobs of one kind: goes on from what is in the directory, and leaves the job's result."""
+
+    def __call__(self, job: Job, report: Report) -> None: ...
+
+
+KINDS = {  # module and function, imported when a job of the kind comes
+    "run": ("bench.study.run", "execute"),
+    "brief training": ("bench.study.brief_work", "execute"),
+    "digits201": ("bench.truth.digits201_job", "execute"),
+}
+
+
+def checkpoint_seconds() -> float:
+    """Seconds between two checkpoints."""
+    return float(os.environ.get(CHECKPOINT_VARIABLE, _SECONDS_BETWEEN_CHECKPOINTS))
+
+
+def do(job: Job, report: Report = lambda _status: None) -> None:
+    """Do a job in this process, without a lease: for tests, and for `main`."""
+    if not job.is_done:
+        module, function = KINDS[job.work]
+        work: Work = getattr(importlib.import_module(module), function)
+        work(job, report)
+
+
+class _Heart:
+    """Renews the heartbeat from a thread of its own, and ends the process when it should not go on."""
+
+    def __init__(self, directory: Path, lease: Lease) -> None:
+        self.directory, self.lease, self.status = directory, lease, Status()
+        self.parent = int(os.environ.get(PARENT_VARIABLE, "0"))
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def report(self, status: Status) -> None:
+        """Called by the work, as often as it likes."""
+        self.status = status
+
+    def _beat(self) -> None:
+        written, at = self.status, 0.0
+        while True:
+            if self.parent and os.getppid() != self.parent:
+                os._exit(1)
+            now = time.monotonic()
+            if now - at >= HEARTBEAT_SECONDS or (now - at >= 1 and self.status is not written):
+                if at and not self.lease.is_mine:
+                    os._exit(1)  # somebody else is at it
+                written, at = self.status, now
+                try:
+                    save_status(self.directory, written)
+                except OSError:
+                    pass  # a full disk is told by the work itself; a heartbeat may come late
+            time.sleep(0.5)
+
+
+def main(directory: Path) -> int:
+    """Do the job in `directory` as a process of its own."""
+    try:
+        job = load_job(directory)
+        lease = Lease(directory)
+        if not wait_for(lease, job):
+            return 0
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        do(job, _Heart(directory, lease).report)
+        return 0
+    except UserError as error:
+        return _failed(directory, str(error), 2)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return _failed(directory, f"{error.filename or directory}: {error.strerror or error}", 2)
+    except Exception as error:
+        traceback.print_exc()
+        last = (str(error).splitlines() or [""])[0]
+        return _failed(directory, f"{type(error).__name__}: {last}", 1)
+    finally:
+        lease.release()
+
+
+def _failed(directory: Path, reason: str, status: int) -> int:
+    try:
+        write_atomically(directory / ERROR, json.dumps({"reason": reason[:1000]}).encode())
+    except OSError:
+        print(reason, file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,268 @@
+"""The builder of the benchmark "digits201"; its protocol is `bench.truth.sources.digits201.Protocol`.
+
+One network is trained for each of the 6,466 classes of architectures that NAS-Bench-201 holds to be the same, in one
+fixed random order, seed by seed and chunk by chunk: any finished part is a fair sample. A chunk is one file, written
+under its name only when it is complete, so a build goes on after a kill. Processes may share a folder if each is given
+chunks of its own; if two train the same chunk, the later file replaces an equal one.
+"""
+
+import math
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.files import npz_bytes, write_atomically
+from bench.truth.checks import Expected, verify
+from bench.truth.sources.digits201 import DATASET, NAME, PROTOCOL, SIDE, SPLITS, Protocol
+from bench.truth.table import Measure, Source, Table
+from mngnas.errors import UserError
+from mngnas.spaces.topology import TOPOLOGY, benchmark_classes
+
+SEEDS = (0, 1, 2, 3)
+
+
+def representatives() -> np.ndarray:
+    """The official indices to be trained `[6466]`, the smallest of each class, in the order of the build."""
+    return np.random.default_rng(201).permutation(np.unique(benchmark_classes()))
+
+
+# ------------------------------------------------------------------------------------------------------- building
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Architectures that are trained side by side with one seed; one file."""
+
+    seed: int
+    number: int
+    archs: np.ndarray  # official indices
+
+    def path(self, directory: Path) -> Path:
+        """Its file."""
+        return directory / f"seed{self.seed}-chunk{self.number:04}.npz"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the build in a folder is, in trainings: an architecture times a seed."""
+
+    done: int
+    wanted: int
+
+
+def chunks(seeds: Sequence[int] = SEEDS, limit: int | None = None, protocol: Protocol = PROTOCOL) -> list[Chunk]:
+    """What is to be trained, seed by seed; `limit`: only so many classes, rounded up to whole chunks.
+
+    A chunk is the same whatever the seeds and the limit. Raises `UserError` for a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise UserError(f"limit {limit} is not a positive number of architectures")
+    order = representatives()
+    count = math.ceil(min(limit or len(order), len(order)) / protocol.chunk)
+    parts = [order[i * protocol.chunk : (i + 1) * protocol.chunk] for i in range(count)]
+    return [Chunk(seed, number, archs) for seed in seeds for number, archs in enumerate(parts)]
+
+
+def progress_of(directory: Path, tasks: Sequence[Chunk]) -> Progress:
+    """How much of these chunks is finished."""
+    done = sum(len(task.archs) for task in tasks if task.path(directory).exists())
+    return Progress(done, sum(len(task.archs) for task in tasks))
+
+
+def train_chunks(
+    directory: Path,
+    tasks: Sequence[Chunk],
+    progress: Callable[[Chunk], None] | None = None,
+    *,
+    device: str = "cpu",
+    protocol: Protocol = PROTOCOL,
+) -> None:
+    """Train the chunks that `directory` lacks, in this process; `progress` is told each chunk that is there.
+
+    Run it again after a kill. A chunk has the same bits whoever trains it on the same machine. Raises `UserError` for a
+    chunk's file that is broken or of another protocol.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    trainer = None
+    for task in tasks:
+        path = task.path(directory)
+        if path.exists():
+            read_chunk(path, protocol)  # refuses another protocol's
+        else:
+            trainer = trainer or Trainer(protocol, device)
+            write_chunk(path, trainer.train(task), protocol)
+        if progress is not None:
+            progress(task)
+
+
+def build(
+    directory: Path,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    limit: int | None = None,
+    progress: bool = False,
+    device: str = "cpu",
+    protocol: Protocol = PROTOCOL,
+) -> Progress:
+    """Train all `chunks` that `directory` lacks, with a progress bar if asked for; raises `UserError`."""
+    from tqdm import tqdm
+
+    tasks = chunks(seeds, limit, protocol)
+    with tqdm(total=sum(len(t.archs) for t in tasks), desc=NAME, unit="training", disable=not progress) as bar:
+
+        def show(task: Chunk) -> None:
+            bar.set_postfix_str(f"seed {task.seed}", refresh=False)
+            bar.update(len(task.archs))
+
+        train_chunks(directory, tasks, show, device=device, protocol=protocol)
+    return progress_of(directory, tasks)
+
+
+class Trainer:
+    """The pictures on the device, and one chunk after another; raises `UserError` for a GPU that is not there."""
+
+    def __init__(self, protocol: Protocol, device: str) -> None:
+        import torch
+
+        from mngnas.data.datasets import load_images
+
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError(f"device {device!r}: PyTorch sees no CUDA device here")
+        self.protocol, self.device = protocol, torch.device(device)
+        self.images = load_images(DATASET)
+
+    def train(self, task: Chunk) -> dict[str, np.ndarray]:
+        """The arrays of a chunk's file."""
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # more are slower on networks this small, and would change the last bits
+        try:
+            start = time.process_time()
+            accuracy, loss = self._scores(task)
+            seconds = time.process_time() - start
+        finally:
+            torch.set_num_threads(threads)
+        return {
+            "archs": task.archs.astype(np.int32),
+            "accuracy": accuracy,  # float32 [epochs, split, architecture]
+            "loss": loss,
+            "seconds": np.array(seconds / len(task.archs)),  # of the processor, for one architecture
+            "torch": np.array(f"{torch.__version__} {self.device.type}"),
+        }
+
+    def _scores(self, task: Chunk) -> tuple[np.ndarray, np.ndarray]:
+        from mngnas.data.images import scoring_batch
+        from mngnas.settings import Augmentation
+        from mngnas.train.side_by_side import Recipe, train_side_by_side
+
+        p, images = self.protocol, self.images
+        found = train_side_by_side(
+            [TOPOLOGY.from_index(int(i)) for i in task.archs],
+            p.skeleton,
+            Recipe(p.epochs[-1] * p.steps_per_epoch, p.batch_size, p.learning_rate, p.momentum, p.weight_decay),
+            task.seed,
+            images.train.to(self.device),
+            # Each seed tests with noise of its own, so that the mean over seeds is over noise as well.
+            [scoring_batch(getattr(images, split).to(self.device), p.noise, task.seed) for split in SPLITS],
+            Augmentation(noise=p.noise),
+            [epochs * p.steps_per_epoch for epochs in p.epochs],
+        )
+        return found.accuracy, found.loss
+
+
+def write_chunk(path: Path, arrays: dict[str, np.ndarray], protocol: Protocol) -> None:
+    """Write a chunk's file, whole or not at all."""
+    write_atomically(path, npz_bytes({"protocol": np.array(protocol.checksum), **arrays}))
+
+
+def read_chunk(path: Path, protocol: Protocol) -> dict[str, np.ndarray]:
+    """Read a chunk's file; raises `UserError` if it is something else or of another protocol."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            chunk = {key: file[key] for key in file.files}
+        found = str(chunk["protocol"])
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a chunk of trainings ({type(error).__name__}): delete it") from error
+    if found != protocol.checksum:
+        raise UserError(f"{path} is of another protocol ({found}, not {protocol.checksum}): choose another folder")
+    return chunk
+
+
+# ------------------------------------------------------------------------------------------------------ the table
+
+
+def assemble(directory: Path, protocol: Protocol = PROTOCOL) -> Table:
+    """Make the table of all chunks in `directory`; what is not trained yet is NaN.
+
+    Every architecture has the numbers of its class's one training. Raises `UserError` if there is no chunk, or if one
+    is of another protocol.
+    """
+    paths = sorted(directory.glob("seed*-chunk*.npz"))
+    if not paths:
+        raise UserError(f"there are no finished trainings in {directory}: run `data build {NAME}` first")
+    found = [(int(path.stem.partition("-")[0].removeprefix("seed")), read_chunk(path, protocol)) for path in paths]
+    seeds = tuple(sorted({seed for seed, _ in found}))
+    places = {
+        Measure(DATASET, split, epochs, kind): (kind, i, j)
+        for kind in ("accuracy", "loss")
+        for i, epochs in enumerate(protocol.epochs)
+        for j, split in enumerate(SPLITS)
+    }
+    measures = {measure: np.full((TOPOLOGY.n_arch, len(seeds)), np.nan, np.float32) for measure in places}
+    seconds = np.full((TOPOLOGY.n_arch, len(seeds)), np.nan, np.float32)
+    for seed, chunk in found:
+        at = chunk["archs"], seeds.index(seed)
+        for measure, (kind, i, j) in places.items():
+            measures[measure][at] = chunk[kind][i, j]
+        seconds[at] = chunk["seconds"]
+    made_with = ", ".join(sorted({str(chunk["torch"]) for _, chunk in found}))
+    classes = benchmark_classes()
+    table = Table(
+        name=NAME,
+        search_space=TOPOLOGY.name,
+        measures={measure: values[classes] for measure, values in measures.items()},
+        train_seconds={DATASET: seconds[classes]},
+        parameters={DATASET: TOPOLOGY.parameters(TOPOLOGY.all_archs, protocol.skeleton)},
+        flops={DATASET: TOPOLOGY.flops(TOPOLOGY.all_archs, protocol.skeleton, SIDE)},
+        seeds=dict.fromkeys(places, seeds),
+        sources=(Source(NAME, "", "", "MIT", f"{_note(protocol)}{made_with}"),),
+    )
+    verify(table, Expected())
+    return table
+
+
+def unpack(table: Table, directory: Path, protocol: Protocol = PROTOCOL) -> None:
+    """Put what a table holds into `directory` as chunks, where they are missing, so that a build goes on from it."""
+    made_with = table.sources[0].note
+    if not made_with.startswith(_note(protocol)):
+        raise UserError(f"the table was made with another protocol ({made_with}): give another --table and --work")
+    directory.mkdir(parents=True, exist_ok=True)
+    seeds = table.seeds[Measure(DATASET, SPLITS[0], protocol.epochs[0])]
+    for task in chunks(seeds, None, protocol):
+        path, column = task.path(directory), seeds.index(task.seed)
+        arrays = {
+            kind: np.stack(
+                [
+                    [table.values(Measure(DATASET, split, epochs, kind))[task.archs, column] for split in SPLITS]
+                    for epochs in protocol.epochs
+                ]
+            )
+            for kind in ("accuracy", "loss")
+        }
+        if path.exists() or not np.isfinite(arrays["accuracy"]).all():
+            continue
+        about = {
+            "archs": task.archs.astype(np.int32),
+            "seconds": np.array(float(table.train_seconds[DATASET][task.archs[0], column])),
+            "torch": np.array(made_with.removeprefix(_note(protocol))),
+        }
+        write_chunk(path, arrays | about, protocol)
+
+
+def _note(protocol: Protocol) -> str:
+    return f"protocol {protocol.checksum}, torch "

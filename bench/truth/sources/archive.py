@@ -1,0 +1,181 @@
+"""What the two official archives share: one object a run, holding every epoch, to be made into columns.
+
+Both packages hand out, for each architecture and schedule, an object with `dataset_seed` (data set -> seeds) and
+`all_results` ((data set, seed) -> run), where a run has dictionaries of the metrics of every epoch. Reading those
+dictionaries is far quicker than the packages' queries, which copy whole objects and add up times; a test holds the two
+side by side. The packages' own defaults are never used: 12 epochs, a random seed, -1 for an unknown architecture.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench.truth.checks import Expected, verify
+from bench.truth.sources import official
+from bench.truth.sources.official import SPACE
+from bench.truth.table import Measure, Source, Table, load_or_build
+from mngnas.data.download import cache_dir
+from mngnas.errors import UserError
+
+BUILD = 1  # raise it whenever the same archive gives another table
+SCHEDULES = (official.SHORT, official.LONG)
+
+# (training run in the archive, metric) -> (data set, split)
+_METRICS = {
+    ("cifar10-valid", "x-valid"): ("cifar10", "valid"),
+    ("cifar10", "ori-test"): ("cifar10", "test"),
+    ("cifar100", "x-valid"): ("cifar100", "valid"),
+    ("cifar100", "x-test"): ("cifar100", "test"),
+    ("ImageNet16-120", "x-valid"): ("imagenet16-120", "valid"),
+    ("ImageNet16-120", "x-test"): ("imagenet16-120", "test"),
+}
+
+
+class Run(Protocol):
+    """One training with one seed, as both packages store it."""
+
+    epochs: int
+    eval_acc1es: Mapping[str, float]  # percent, by "metric@epoch"
+    eval_losses: Mapping[str, float]
+    train_times: Mapping[int, float] | None  # seconds, by epoch
+
+
+class Runs(Protocol):
+    """All runs of one architecture on one schedule, as both packages store them."""
+
+    dataset_seed: Mapping[str, list[int]]
+    all_results: Mapping[tuple[str, int], Any]
+
+
+Entry = tuple[int, Mapping[str, Runs]]  # official index, runs by schedule as the packages write it, "200"
+
+
+def index_of(arch_strs: list[str]) -> list[int]:
+    """Official indices of the archive's architectures; raises `UserError` if one is unknown or appears twice."""
+    indices = [SPACE.to_index(SPACE.parse(text)) for text in arch_strs]
+    if len(set(indices)) != len(indices):
+        raise UserError("the archive lists an architecture twice")
+    return indices
+
+
+@dataclass
+class _Columns:
+    """Values under construction, by key and seed."""
+
+    values: dict[Any, dict[int, np.ndarray]] = field(default_factory=dict)
+
+    def put(self, key: Any, seed: int, index: int, value: float) -> None:
+        column = self.values.setdefault(key, {}).get(seed)
+        if column is None:
+            column = self.values[key][seed] = np.full(SPACE.n_arch, np.nan, np.float32)
+        column[index] = value
+
+    def arrays(self) -> dict[Any, np.ndarray]:
+        return {key: np.stack([c[s] for s in sorted(c)], axis=1) for key, c in self.values.items()}
+
+
+def convert(name: str, entries: Iterable[Entry], n_listed: int, source: Source, expected: Expected) -> Table:
+    """Make the table of an archive that lists `n_listed` architectures.
+
+    The published facts are checked if it lists the whole space; a smaller archive leaves NaN elsewhere. Raises
+    `UserError` if an architecture that it lists has no runs, or if a check fails.
+    """
+    measures, seconds, n_read = _Columns(), _Columns(), 0
+    for index, schedules in entries:
+        n_read += 1
+        for schedule in SCHEDULES:
+            if str(schedule) in schedules:
+                _take(schedules[str(schedule)], schedule, index, measures, seconds)
+    if n_read != n_listed:
+        raise UserError(f"{source.name} lists {n_listed:,} architectures but holds {n_read:,}: it is incomplete")
+    if n_listed > SPACE.n_arch or not measures.values:
+        raise UserError(f"{source.name} lists {n_listed:,} architectures and has no accuracies of this search space")
+    table = Table(
+        name=name,
+        search_space=SPACE.name,
+        measures=measures.arrays(),
+        train_seconds=seconds.arrays(),
+        parameters=official.parameters(),
+        flops=official.flops(),
+        seeds={measure: tuple(sorted(columns)) for measure, columns in measures.values.items()},
+        sources=(source,),
+    )
+    verify(table, expected if n_listed == SPACE.n_arch else Expected())
+    return table
+
+
+def _take(runs: Runs, epochs: int, index: int, measures: _Columns, seconds: _Columns) -> None:
+    """Copy the last epoch of every seed, and the seconds of the long schedule."""
+    for (trained_on, metric), (dataset, split) in _METRICS.items():
+        for seed in runs.dataset_seed.get(trained_on, ()):
+            run: Run = runs.all_results[trained_on, seed]
+            if run.epochs != epochs:
+                raise UserError(f"architecture {index}: a run of {run.epochs} epochs lies among those of {epochs}")
+            key = f"{metric}@{epochs - 1}"
+            if key in run.eval_acc1es:
+                measures.put(Measure(dataset, split, epochs), seed, index, run.eval_acc1es[key] / 100)
+                measures.put(Measure(dataset, split, epochs, "loss"), seed, index, run.eval_losses[key])
+    if epochs == official.LONG:
+        for (trained_on, seed), run in runs.all_results.items():
+            if run.train_times:
+                seconds.put(trained_on.lower(), seed, index, sum(run.train_times.values()))
+
+
+def is_converted(name: str, path: Path | None) -> bool:
+    """Whether the archive at `path`, or any archive if none is given, has been converted before."""
+    if path is None:
+        return bool(_converted(name))
+    return path.exists() and _kept_at(name, path).exists()
+
+
+def load_archive(name: str, path: Path | None, what: str, build: Callable[[Path], Table]) -> Table:
+    """Load the table of the archive at `path`, converting it the first time.
+
+    Without a path the newest converted table serves. Raises `UserError` if there is neither; `what` describes the
+    archive to the user.
+    """
+    if path is None:
+        kept = _converted(name)
+        if not kept:
+            raise UserError(f"table {name!r} is made from an archive that you have: give it with --archive ({what})")
+        return Table.load(max(kept, key=lambda file: file.stat().st_mtime_ns))
+    if not path.exists():
+        raise UserError(f"there is no archive {path} (expected: {what})")
+    return load_or_build(_kept_at(name, path), lambda: build(path))
+
+
+def _converted(name: str) -> list[Path]:
+    return list((cache_dir() / "tables").glob(f"{name}-*.npz"))
+
+
+def _kept_at(name: str, path: Path) -> Path:
+    return cache_dir() / "tables" / f"{name}-{_identity(path)}.npz"
+
+
+def _identity(path: Path) -> str:
+    """A short text that changes with the archive: names, sizes and times of its files (gigabytes are not hashed)."""
+    digest = hashlib.sha256(f"{BUILD}".encode())
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        facts = file.stat()
+        digest.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def require_trust(path: Path, trust: bool) -> None:
+    """Refuse to open a pickle that the user has not said to trust."""
+    if not trust:
+        raise UserError(
+            f"{path} holds pickles, which can run any code when they are opened: if you trust where it comes from, say "
+            "so with --trust-archive"
+        )
+
+
+def progress(name: str, indices: Iterable[int], total: int) -> Iterator[int]:
+    """Count the architectures on stderr, where that is a terminal."""
+    from tqdm import tqdm
+
+    yield from tqdm(indices, total=total, desc=f"reading {name}", unit="arch", disable=None)

@@ -1,0 +1,1 @@
+"""Pictures and published files: fetching, checking, reading, and batches on the device."""

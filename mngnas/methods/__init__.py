@@ -1,0 +1,1 @@
+"""The methods that rank architectures, one file a paper; `registry` finds them."""

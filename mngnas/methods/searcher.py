@@ -1,0 +1,90 @@
+"""Methods that search a table of ground truth, query by query, under a simulated clock.
+
+They are the only ones that are handed an `Oracle`; what they asked is in the run's record. A subclass has to have
+`info` and `propose`. It gives no ranking, but a proposal, the best architecture that it was told about, and a trace.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from mngnas.methods.base import Method, Task
+from mngnas.methods.info import Answer, Cost, Outcome, Trace
+from mngnas.seeds import Stream, generator
+from mngnas.settings import Settings, setting
+from mngnas.spaces import Arch
+
+
+class Oracle(Protocol):
+    """What tells a searcher the accuracy of an architecture, and what that costs."""
+
+    def query(self, arch: Arch) -> Answer:
+        """Ask; the same architecture has the same answer, and costs again."""
+
+
+@dataclass(frozen=True)
+class SearcherConfig(Settings):
+    """How long a search may go on."""
+
+    seconds: float = setting(20_000.0, above=0, high=1e9)  # simulated; no query begins after them
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question and its answer."""
+
+    arch: Arch
+    answer: Answer
+
+
+class Searcher(Method):
+    """A search with its history; draw from `self.rng()` only."""
+
+    Config = SearcherConfig
+
+    def __init__(self, config: Any, task: Task, oracle: Oracle) -> None:
+        super().__init__(config, task)
+        self._oracle = oracle
+        self.history: list[Query] = []
+        self.clock = 0.0  # simulated seconds
+
+    def propose(self, history: Sequence[Query], rng: np.random.Generator) -> Arch:
+        """The architecture to ask about next; `rng` is a function of the run's seed and the number of queries."""
+        raise NotImplementedError
+
+    @property
+    def spent(self) -> float:
+        """The share of the simulated time that has passed, 0..1."""
+        seconds: float = self.config.seconds
+        return min(1.0, self.clock / seconds)
+
+    def advance(self) -> None:
+        """One query."""
+        arch = self.propose(self.history, generator(self.task.seed, Stream.ORACLE, self.steps))
+        answer = self._oracle.query(arch)
+        self.history.append(Query(arch, answer))
+        self.clock += answer.seconds
+        self.steps += 1
+
+    def outcome(self) -> Outcome:
+        """The best architecture so far, and everything that was asked."""
+        best = sorted(self.history, key=lambda query: -query.answer.accuracy)[:1]
+        trace = Trace(
+            [self.space.to_index(query.arch) for query in self.history],
+            [query.answer.accuracy for query in self.history],
+            [query.answer.seconds for query in self.history],
+        )
+        return Outcome(Cost(queries=len(self.history)), tuple(query.arch for query in best), trace)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history."""
+        return {"history": [[list(q.arch), q.answer.accuracy, q.answer.seconds] for q in self.history]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.history = [Query(tuple(arch), Answer(*answer)) for arch, *answer in state["history"]]
+        self.steps, self.clock = len(self.history), 0.0
+        for query in self.history:
+            self.clock += query.answer.seconds

@@ -1,0 +1,1 @@
+"""Networks: weight-sharing supernets, many paths of one at once, and networks that share nothing; see `build`."""

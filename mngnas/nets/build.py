@@ -1,0 +1,27 @@
+"""Which network belongs to which search space: the one place in `nets` that a new space is added to."""
+
+from mngnas.nets.cell_network import CellNetwork
+from mngnas.nets.cell_supernet import CellSupernet
+from mngnas.nets.many_paths import FairSetStep
+from mngnas.nets.network import Network
+from mngnas.nets.supernet import Supernet
+from mngnas.spaces import Arch, Space
+from mngnas.spaces.skeleton import Skeleton
+
+_SUPERNETS: dict[str, type[CellSupernet]] = {CellSupernet.space.name: CellSupernet}
+_NETWORKS: dict[str, type[CellNetwork]] = {CellSupernet.space.name: CellNetwork}
+
+
+def build_supernet(space: Space, skeleton: Skeleton, seed: int) -> Supernet:
+    """A supernet with weights drawn by `seed`, on the CPU."""
+    return _SUPERNETS[space.name](skeleton, seed)
+
+
+def build_network(space: Space, arch: Arch, skeleton: Skeleton, seed: int) -> Network:
+    """One architecture's own network of ordinary modules, PyTorch's default weights drawn by `seed`, on the CPU."""
+    return _NETWORKS[space.name](arch, skeleton, seed)
+
+
+def fair_set_step(supernet: Supernet) -> FairSetStep | None:
+    """What runs a strictly fair set of paths at once, if the supernet has such a thing."""
+    return FairSetStep(supernet) if isinstance(supernet, CellSupernet) else None

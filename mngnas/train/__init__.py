@@ -1,0 +1,1 @@
+"""Training and scoring: the one loop, and accuracies and losses of architectures."""

@@ -1,0 +1,100 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.truth import Measure, Table
+from bench.truth.oracle import TableOracle
+from mngnas.errors import UserError
+from mngnas.spaces.topology import TOPOLOGY
+
+N = TOPOLOGY.n_arch
+
+
+@pytest.fixture
+def table():
+    """Accuracy and seconds are whole functions of the index; one architecture lacks a seed."""
+    index = np.arange(N, dtype=np.float32)[:, None]
+    accuracy = np.concatenate([index, index + 2], axis=1) / np.float32(2**15)
+    accuracy[7, 1] = np.nan
+    return Table(
+        name="made-up",
+        search_space=TOPOLOGY.name,
+        measures={
+            Measure("cifar10", "valid", 5): accuracy,
+            Measure("cifar10", "valid", 5, "loss"): index,
+            Measure("cifar10", "valid", 20): 1 - accuracy,
+            Measure("cifar10", "test", 2): accuracy,
+            Measure("other", "valid", 9): accuracy,
+        },
+        train_seconds={"cifar10-valid": 40 + index, "cifar10": 900 + index, "other": 1 + index},
+    )
+
+
+def test_answers_by_hand(table):
+    oracle = TableOracle(table, "cifar10")
+    first = oracle.query(TOPOLOGY.from_index(100))
+    assert first.accuracy == pytest.approx(101 / 2**15, abs=1e-6)
+    assert first.seconds == (40 + 100) * 5 / 20
+    assert oracle.query(TOPOLOGY.from_index(7)).accuracy == pytest.approx(7 / 2**15, abs=1e-6)  # the only known seed
+    assert oracle.query(TOPOLOGY.from_index(100)) == first  # costs again
+    assert (oracle.queries, oracle.seconds) == (3, 35 + 47 / 4 + 35)
+
+
+def test_every_architecture_has_its_own_row(table):
+    oracle = TableOracle(table, "other")
+    for index in range(0, N, 997):
+        answer = oracle.query(TOPOLOGY.from_index(index))
+        assert answer.accuracy == pytest.approx((index + 1) / 2**15, abs=1e-6)
+        assert answer.seconds == 1 + index  # the only schedule is the longest
+
+
+def test_another_measure_may_be_asked(table):
+    oracle = TableOracle(table, "cifar10", Measure("cifar10", "test", 2))
+    assert oracle.query(TOPOLOGY.from_index(3)).seconds == 903
+    assert oracle.about()["clock"].startswith("training seconds of cifar10 x 2 / 2")
+
+
+def test_it_says_what_it_is(table):
+    about = TableOracle(table, "cifar10").about()
+    assert json.loads(json.dumps(about)) == about == {
+        "benchmark": "made-up",
+        "table": table.checksum,
+        "measure": "cifar10 valid accuracy after 5 epochs",
+        "clock": "training seconds of cifar10-valid x 5 / 20; a repeated question too",
+    }
+
+
+def test_it_goes_on_where_it_was(table):
+    oracle, again = TableOracle(table, "cifar10"), TableOracle(table, "cifar10")
+    oracle.query(TOPOLOGY.from_index(1))
+    again.load_state_dict(json.loads(json.dumps(oracle.state_dict())))
+    for one in (oracle, again):
+        one.query(TOPOLOGY.from_index(2))
+    assert (again.queries, again.seconds) == (oracle.queries, oracle.seconds) == (2, (41 + 42) / 4)
+
+
+def test_tables_that_cannot_be_asked(table):
+    with pytest.raises(UserError, match="unknown data set 'cifar1'; did you mean 'cifar10'"):
+        TableOracle(table, "cifar1")
+    with pytest.raises(UserError, match="unknown split 'valid'; available: test"):
+        TableOracle(replace(table, measures={Measure("cifar10", "test", 2): table.values(Measure("other", "valid", 9))}), "cifar10")
+    with pytest.raises(UserError, match="unknown training run 'other'; did you mean"):
+        TableOracle(replace(table, train_seconds={"others": table.train_seconds["other"]}), "other")
+    gap = table.values(Measure("other", "valid", 9)).copy()
+    gap[[3, 5]] = np.nan
+    with pytest.raises(UserError, match=r"cannot be asked: other valid accuracy after 9 epochs is missing for 2 of 15,625"):
+        TableOracle(replace(table, measures={Measure("other", "valid", 9): gap}), "other")
+    seconds = table.train_seconds["other"].copy()
+    seconds[3] = np.nan
+    with pytest.raises(UserError, match="training seconds of other is missing for 1 of 15,625"):
+        TableOracle(replace(table, train_seconds={"other": seconds}), "other")
+
+
+def test_the_real_table(nb201):
+    oracle = TableOracle(nb201, "cifar10")
+    assert str(oracle.measure) == "cifar10 valid accuracy after 12 epochs"
+    answer = oracle.query(TOPOLOGY.from_index(0))
+    assert answer.seconds == pytest.approx(12 * 7.221092998981476)
+    assert 0 < answer.accuracy < 0.9
