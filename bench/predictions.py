@@ -34,7 +34,10 @@ ARCHITECTURE_COLUMNS = (  # in order of preference; case, "_" and " " do not mat
 )
 _EXAMPLES = 5
 
-_TUPLE_PAIR = re.compile(r"[(\[]\s*(['\"])([^'\"]*)\1\s*,\s*(\d+)\s*[)\]]")
+_PAIR = r"[(\[]\s*(?:'([^'\"]*)'|\"([^'\"]*)\")\s*,\s*%s\s*[)\]]"  # (operation, source node)
+_TUPLE_PAIR = re.compile(_PAIR % r"\d+")
+_BETWEEN = r"[\s,\[\]()]*"
+_CELL = re.compile(_BETWEEN + _BETWEEN.join(_PAIR % source for source, _ in EDGES) + _BETWEEN)
 
 
 @dataclass(frozen=True)
@@ -346,14 +349,14 @@ class _Notation:
 
 def _from_tuples(space: Space, text: str) -> int:
     """The official index of "[(('none', 0),), (('none', 0), ('none', 1)), (...)]", (operation, source) by target."""
-    pairs = [(name, int(source)) for _, name, source in _TUPLE_PAIR.findall(text)]
-    skeleton = re.sub(r"[\s,\[\]()]", "", _TUPLE_PAIR.sub("", text))
-    if skeleton or [source for _, source in pairs] != [source for source, _ in EDGES]:
+    match = _CELL.fullmatch(text)
+    if match is None:
         raise ArchitectureError(f"nested tuples {_short(text)} are not the {len(EDGES)} edges of a cell")
-    for name, _ in pairs:
+    names = [single or double for single, double in zip(*[iter(match.groups())] * 2, strict=True)]
+    for name in names:
         if name not in OPERATIONS:
             raise ArchitectureError(str(unknown("operation", name, OPERATIONS)))
-    return space.to_index(tuple(OPERATIONS.index(name) for name, _ in pairs))
+    return space.to_index(tuple(map(OPERATIONS.index, names)))
 
 
 def _json_number(value: object) -> float | None:

@@ -4,23 +4,23 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.files import write_atomically
-from bench.report.about import About, describe
-from bench.report.figures import FigureNumbers
-from bench.report.pages import Block, Drawing, Heading, to_html, to_markdown
-from bench.report.pictures import PICTURES, to_svg
-from bench.report.results import GENERATOR_SEED, Results, evaluate_study
+from bench.report.look import to_svg
+from bench.report.page import Block, Csv, Picture, to_html, to_markdown
 from bench.report.runs import StudyRuns, read_runs
-from bench.report.sections import opening, reading, tables
+from bench.report.scores import GENERATOR_SEED
+from bench.report.sections import SECTIONS, rankings, references
 from bench.report.text import estimate, over_seeds
 from bench.truth.table import Measure, Table
 from mngnas.errors import UserError
 
-FORMAT = 1  # of results.json
+FORMAT = 2  # of results.json
 
 
 @dataclass(frozen=True)
@@ -43,86 +43,77 @@ def report(
     the same bytes. Raises `UserError` for runs that cannot stand in one table, see `bench.report.runs.read_runs`.
     """
     out = study / "report" if out is None else out
-    runs = read_runs(study, table, target)
-    results = evaluate_study(runs, resamples)
+    runs = read_runs(study, table, target, resamples)
+    results: dict[str, object] = {"format": FORMAT, "generator_seed": GENERATOR_SEED, "resamples": resamples}
+    blocks: list[Block] = []
+    for section in SECTIONS:
+        numbers = runs.once(section.numbers)
+        if numbers is not None:
+            results[section.name] = plain(numbers)
+            blocks += section.blocks(numbers)
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror or error}") from error
-    pictures, files = _draw(runs, results, out / "figures")
-    about = describe(runs)
-    blocks = [*opening(about), *tables(results), *pictures, *reading(results)]
-    title = f"Ranking correlation on {about.benchmark}, {about.dataset}"
-    paths = ReportPaths(
-        out / "index.html", out / "report.md", out / "results.json", tuple(files), _summary(about, results)
-    )
-    write_atomically(paths.html, to_html(title, blocks).encode())
+    pictures = [block for block in blocks if isinstance(block, Picture)]
+    drawings = {picture.name: to_svg(picture.draw) for picture in pictures}
+    figures = _write_figures(out / "figures", pictures, drawings)
+    record = runs.runs[0].record
+    title = f"Ranking correlation on {record.benchmark}, {record.dataset}"
+    paths = ReportPaths(out / "index.html", out / "report.md", out / "results.json", figures, _summary(runs))
+    write_atomically(paths.html, to_html(title, blocks, drawings).encode())
     write_atomically(paths.markdown, to_markdown(title, blocks).encode())
-    write_atomically(paths.results, (json.dumps(_results_json(about, results), indent=1) + "\n").encode())
+    write_atomically(paths.results, (json.dumps(results, indent=1) + "\n").encode())
     return paths
 
 
-def _summary(about: About, results: Results) -> str:
+def _write_figures(folder: Path, pictures: Sequence[Picture], drawings: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Pictures and CSVs; those of an earlier report that this one has not are removed."""
+    content = {folder / f"{name}.svg": svg for name, svg in drawings.items()}
+    content |= {folder / f"{table.name}.csv": _csv(table) for table in {p.csv.name: p.csv for p in pictures}.values()}
+    for path in (*folder.glob("*.svg"), *folder.glob("*.csv")):
+        if path not in content:
+            path.unlink()
+    for path, data in content.items():
+        write_atomically(path, data)
+    return tuple(content)
+
+
+def _csv(table: Csv) -> bytes:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows(table.rows())
+    return out.getvalue().encode()
+
+
+def _summary(study: StudyRuns) -> str:
     """Tau-b of every method and reference row, a line each."""
-    lines = [(row.label, over_seeds(row.metrics["kendall_tau_b"], show_n=True)) for row in results.rows]
-    lines += [(row.label, estimate(row.estimates["kendall_tau_b"])) for row in results.references]
+    found = study.once(rankings.rankings)
+    lines = [(row.label, over_seeds(row.metrics["kendall_tau_b"], show_n=True)) for row in found.rows] if found else []
+    lines += [(row.label, estimate(row.estimates["kendall_tau_b"])) for row in study.once(references.references).rows]
     width = max(len(label) for label, _ in lines)
+    images = study.runs[0].record.images
     return "\n".join(
         [
-            f"Kendall tau-b, one-shot accuracy against {about.target} ({about.images})",
+            f"Kendall tau-b against mean {study.target} ({images})",
             *(f"  {label:<{width}}  {text}".replace("\n", "; ") for label, text in lines),
         ]
     )
 
 
-def _draw(study: StudyRuns, results: Results, folder: Path) -> tuple[list[Block], list[Path]]:
-    """Write every picture and its CSV; a study that has nothing for a picture loses the one of an earlier report."""
-    blocks: list[Block] = [Heading("Pictures")]
-    numbers: dict[str, FigureNumbers | None] = {}
-    written = []
-    for picture in PICTURES:
-        image, data = folder / f"{picture.name}.svg", folder / f"{picture.data}.csv"
-        if picture.data not in numbers:
-            numbers[picture.data] = picture.numbers(study, results)
-        if (found := numbers[picture.data]) is None:
-            image.unlink(missing_ok=True)
-            data.unlink(missing_ok=True)
-            continue
-        svg = to_svg(picture, found)
-        write_atomically(image, svg)
-        written.append(image)
-        if data not in written:
-            write_atomically(data, _csv(found))
-            written.append(data)
-        blocks.append(Drawing(picture.title, picture.name, svg, picture.caption(found), picture.data))
-    return blocks, written
+def plain(value: object) -> object:
+    """Numbers as JSON has them: dataclasses and mappings as objects, sequences as lists, what is not finite as None.
 
-
-def _csv(numbers: FigureNumbers) -> bytes:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(numbers.header)
-    writer.writerows(numbers.rows())
-    return out.getvalue().encode()
-
-
-def _results_json(about: About, results: Results) -> dict[str, object]:
-    """All that the tables hold, with an undefined number as None."""
-    return {"format": FORMAT, "generator_seed": GENERATOR_SEED, "about": _plain(about), **_fields(results)}
-
-
-def _fields(value: object) -> dict[str, object]:
-    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}  # type: ignore[arg-type]
-
-
-def _plain(value: object) -> object:
-    """Dataclasses and mappings as objects, sequences as lists, what is not finite as None."""
+    Fields that are arrays are left out: they are in the CSV of their picture.
+    """
     if is_dataclass(value):
-        return _fields(value)
+        found = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: plain(one) for name, one in found.items() if not isinstance(one, np.ndarray)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value

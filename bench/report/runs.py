@@ -1,81 +1,63 @@
-"""The runs of a study beside their ground truth, sorted into methods.
-
-One score set of one strategy is a `Method`; "inherited" and "retrained" scores are different methods and nothing joins
-them.
-"""
+"""The runs of a study beside their ground truth, sorted into methods; it refuses runs that are not comparable."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from bench.report.scores import TAU, Method, RunGroup, Scored, group_of, preset_of, scored_of
 from bench.stats.metrics import kendall_tau_b
 from bench.study.records import Run, RunRecord, load_runs
 from bench.truth.table import Measure, Table
 from mngnas.errors import UserError, unknown
+from mngnas.spaces import Space
 
-_ONE_OF_EACH = ("benchmark", "dataset", "images", "protocol", "table_checksum")  # in a study
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """One score set of one run, for the n of its architectures that have a ground truth."""
-
-    run: Run
-    arch_index: np.ndarray  # int64 [n]
-    accuracy: np.ndarray  # [n]
-    loss: np.ndarray  # [n]
-    true: np.ndarray  # [n]
-
-    @property
-    def seed(self) -> int:
-        """The run's seed."""
-        return self.run.record.seed
-
-    @property
-    def usable(self) -> bool:
-        """Whether there are scores, and all are finite."""
-        return bool(len(self.true) and np.isfinite(self.accuracy).all())
-
-    def part(self, keep: np.ndarray) -> "Scored":
-        """The architectures where `keep`, bool `[n]`, holds."""
-        return Scored(self.run, self.arch_index[keep], self.accuracy[keep], self.loss[keep], self.true[keep])
-
-
-@dataclass(frozen=True, eq=False)
-class Method:
-    """All runs of a strategy, seen through one of their score sets."""
-
-    label: str  # as shown in tables and pictures
-    strategy: str  # as given on the command line
-    preset: str
-    score_set: str  # "inherited" or "retrained"
-    seeds: tuple[Scored, ...]  # in the order of the seeds
-
-    @property
-    def diagnostics(self) -> dict[str, Any]:
-        """What the strategy wrote down in the first seed; once, beside the inherited scores."""
-        return self.seeds[0].run.record.diagnostics if self.score_set == "inherited" else {}
+_ONE_OF_EACH = ("benchmark", "space", "dataset", "images", "protocol", "table_checksum")  # in a study
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
 class StudyRuns:
     """The runs of a study beside their ground truth."""
 
-    directory: Path
+    directory: Path  # as it was given
     runs: tuple[Run, ...]
     table: Table
     target: Measure
-    truth: np.ndarray  # [15625], NaN where unknown
-    methods: tuple[Method, ...]  # inherited scores first, then the highest tau-b first
-    parameters: np.ndarray  # [15625]
-    flops: np.ndarray  # [15625]
+    resamples: int  # of every bootstrap
+    truth: np.ndarray  # [n_arch], NaN where unknown
+    methods: tuple[Method, ...]  # main rankings first, then the highest tau-b first
+    groups: tuple[RunGroup, ...]  # in the order of `methods`, then those that rank nothing
+    parameters: np.ndarray  # [n_arch]
+    flops: np.ndarray  # [n_arch]
+    common: np.ndarray  # bool [n_arch], with a ground truth and scored by every main ranking
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def space(self) -> Space:
+        """The search space of the table."""
+        return self.table.space
+
+    def once(self, numbers: "Callable[[StudyRuns], _T]") -> _T:
+        """What `numbers` gives for this study, computed at the first call: topics may use each other's numbers."""
+        if numbers not in self._made:
+            self._made[numbers] = numbers(self)
+        found: _T = self._made[numbers]
+        return found
+
+    def tau_of_parameters(self, scored: Scored) -> float:
+        """Tau-b of the parameter count over the same architectures; NaN if it is constant there."""
+        key = scored.architectures
+        if key not in self._made:
+            costs = self.parameters[scored.arch_index]
+            self._made[key] = kendall_tau_b(costs, scored.true) if len(costs) else math.nan
+        return float(self._made[key])
 
 
-def read_runs(directory: Path, table: Table, target: Measure) -> StudyRuns:
+def read_runs(directory: Path, table: Table, target: Measure, resamples: int = 1000) -> StudyRuns:
     """Load the finished runs below `directory`; raises `UserError` for runs that do not belong into one table."""
     runs = load_runs(directory)
     for name in _ONE_OF_EACH:
@@ -94,63 +76,97 @@ def read_runs(directory: Path, table: Table, target: Measure) -> StudyRuns:
         if first.dataset not in column:
             raise UserError(f"table {table.name!r}, {name}: {unknown('data set', first.dataset, column)}")
     truth = table.mean(target)
-    methods = _methods(directory, runs, truth)
-    if not any(len(scored.true) for method in methods for scored in method.seeds):
+    by_group = _by_group(directory, runs)
+    methods = _methods(by_group, truth)
+    scored = [len(one.true) for method in methods for one in method.seeds]
+    if not np.isfinite(truth).any() or (scored and not any(scored)):
         raise UserError(f"no architecture scored in {directory} has a {target}")
     costs = table.parameters[first.dataset], table.flops[first.dataset]
-    return StudyRuns(directory, tuple(runs), table, target, truth, methods, *costs)
+    groups, common = _groups(by_group, methods), _common(methods, truth)
+    return StudyRuns(directory, tuple(runs), table, target, resamples, truth, methods, groups, *costs, common)
 
 
-def _changed(one: RunRecord, other: RunRecord) -> list[str]:
-    """The entries of the preset in which two runs differ; an option that is younger than a run had its default."""
-    changed = [key for key in one.config | other.config if one.config.get(key) != other.config.get(key)]
-    if changed:  # rare, and the first to need the dataclasses that know the defaults
-        from bench.study.preset import preset_from_dict
-
-        if preset_from_dict(one.preset, one.config) == preset_from_dict(other.preset, other.config):
-            return []
-    return changed
-
-
-def _methods(directory: Path, runs: Sequence[Run], truth: np.ndarray) -> tuple[Method, ...]:
-    groups: dict[tuple[str, str, str], dict[int, Scored]] = {}
-    configs: dict[tuple[str, str], Run] = {}
-    presets = {run.record.preset for run in runs}
-    labels = _labels()
+def _by_group(directory: Path, runs: Sequence[Run]) -> dict[tuple[str, str, str], list[Run]]:
+    """Runs that differ in their seeds only, in the order of the seeds."""
+    groups: dict[tuple[str, str, str], dict[int, Run]] = {}
     for run in runs:
         record = run.record
-        other = configs.setdefault((record.strategy, record.preset), run).record
-        if changed := _changed(other, record):
-            raise UserError(
-                f"{directory}: seeds {other.seed} and {record.seed} of {record.strategy!r} differ in {changed[0]!r}"
-            )
-        for name, found in run.scores.sets.items():
-            seeds = groups.setdefault((name, record.strategy, record.preset), {})
-            if record.seed in seeds:
-                raise UserError(f"{directory} holds seed {record.seed} of {record.strategy!r} twice")
-            scored = Scored(run, found.arch_index, found.accuracy, found.loss, truth[found.arch_index])
-            seeds[record.seed] = scored.part(np.isfinite(scored.true))
-    methods = []
-    for (name, strategy, preset), seeds in groups.items():
-        label = labels.get(strategy, strategy) + (f" ({preset})" if len(presets) > 1 else "")
-        label += f", {name}" if name != "inherited" else ""
-        methods.append(Method(label, strategy, preset, name, tuple(seeds[seed] for seed in sorted(seeds))))
+        seeds = groups.setdefault(group_of(record), {})
+        variant = record.method.variant
+        if record.seed in seeds:
+            raise UserError(f"{directory} holds seed {record.seed} of {variant!r} twice")
+        for other in list(seeds.values())[:1]:
+            if changed := _changed(other.record.config, record.config):
+                raise UserError(
+                    f"{directory}: seeds {other.record.seed} and {record.seed} of {variant!r} differ in {changed!r}"
+                )
+        seeds[record.seed] = run
+    return {key: [seeds[seed] for seed in sorted(seeds)] for key, seeds in groups.items()}
 
-    def place(method: Method) -> tuple[bool, str, float, str]:
-        taus = [value_of(kendall_tau_b, one, one.accuracy) for one in method.seeds]
-        defined = [tau for tau in taus if math.isfinite(tau)]
+
+def _changed(one: Mapping[str, Any], other: Mapping[str, Any], place: str = "") -> str:
+    """The first setting that both have and in which they differ; "" if there is none."""
+    for key in one:
+        if key not in other or (not place and key == "description"):
+            continue
+        a, b = one[key], other[key]
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            if found := _changed(a, b, f"{place}{key}."):
+                return found
+        elif a != b:
+            return f"{place}{key}"
+    return ""
+
+
+def _methods(by_group: Mapping[tuple[str, str, str], Sequence[Run]], truth: np.ndarray) -> tuple[Method, ...]:
+    several = len({key[2] for key in by_group}) > 1
+    found = []
+    for runs in by_group.values():
+        record = runs[0].record
+        rankings = list(dict.fromkeys(name for run in runs for name in run.scores.rankings))
+        for number, name in enumerate(rankings):
+            seeds = tuple(scored_of(run, name, truth) for run in runs if name in run.scores.rankings)
+            label = _label(record, several) + (f", {name}" if number else "")
+            asked = any(run.record.oracle is not None for run in runs)
+            about = record.method.name, record.method.variant, preset_of(record), name
+            found.append(Method(label, *about, 0, number == 0, asked, seeds))
+
+    def order(method: Method) -> tuple[bool, str, float, str]:
+        defined = [tau for tau in method.values(TAU) if math.isfinite(tau)]
         best_first = -float(np.mean(defined)) if defined else 2.0
-        return method.score_set != "inherited", method.score_set, best_first, method.label
+        return not method.is_main, method.group, best_first, method.label
 
-    return tuple(sorted(methods, key=place))
-
-
-def _labels() -> dict[str, str]:
-    from mngnas.methods.registry import STRATEGIES  # imports torch
-
-    return {name: entry.label for name, entry in STRATEGIES.items()}
+    ordered = sorted(found, key=order)
+    return tuple(
+        Method(*method.identity[:-1], place, method.is_main, method.asked, method.seeds)
+        for place, method in enumerate(ordered)
+    )
 
 
-def value_of(function: Callable[[np.ndarray, np.ndarray], float], scored: Scored, predicted: np.ndarray) -> float:
-    """The metric; NaN for no architectures, or for scores that are not finite: a run that diverged is not left out."""
-    return function(predicted, scored.true) if len(predicted) and np.isfinite(predicted).all() else math.nan
+def _groups(by_group: Mapping[tuple[str, str, str], Sequence[Run]], methods: Sequence[Method]) -> tuple[RunGroup, ...]:
+    several = len({key[2] for key in by_group}) > 1
+    places = {group_of(method.seeds[0].run.record): method.place for method in methods if method.is_main}
+    silent = [key for key in by_group if key not in places]
+    places |= {key: len(methods) + number for number, key in enumerate(silent)}
+    found = []
+    for key in sorted(by_group, key=places.__getitem__):
+        record = by_group[key][0].record
+        about = record.method.name, record.method.variant, preset_of(record), ""
+        found.append(RunGroup(_label(record, several), *about, places[key], tuple(by_group[key])))
+    return tuple(found)
+
+
+def _label(record: RunRecord, several_presets: bool) -> str:
+    return record.method.full_label + (f" ({preset_of(record)})" if several_presets else "")
+
+
+def _common(methods: Sequence[Method], truth: np.ndarray) -> np.ndarray:
+    """What every main ranking scored; all that is known where that is next to nothing: different samples."""
+    known = np.isfinite(truth)
+    common: np.ndarray = known.copy()
+    for method in methods:
+        for scored in method.seeds if method.is_main else ():
+            mask = np.zeros(len(truth), dtype=bool)
+            mask[scored.arch_index] = True
+            common &= mask
+    return common if common.sum() >= 2 else known

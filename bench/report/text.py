@@ -13,9 +13,9 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.{digits}f}".replace("-", "−") if math.isfinite(value) else NOT_KNOWN
 
 
-def percent(value: float) -> str:
+def percent(value: float, digits: int = 2) -> str:
     """A fraction in percent, without the sign."""
-    return number(100 * value, 2)
+    return number(100 * value, digits)
 
 
 def count(n: Collection[int]) -> str:
@@ -52,3 +52,22 @@ def mean_and_range(one: OverSeeds, digits: int) -> str:
     low, high = min(one.values), max(one.values)
     mean = number(one.spread.mean, digits)
     return mean if low == high else f"{mean}\n{number(low, digits)} to {number(high, digits)}"
+
+
+def by_column(name: str) -> str:
+    """How a column beside the score is called: "by loss" for minus_loss."""
+    return f"by {name.removeprefix('minus_')}"
+
+
+def listed(names: Collection[str]) -> str:
+    """Names as people list them, "a, b and c"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def starred(label: str, asked: bool) -> str:
+    """Marks a method that was allowed to ask the ground truth."""
+    return f"{label} *" if asked else label
+
+
+STAR = "* It was allowed to ask the ground truth, which the others never saw."

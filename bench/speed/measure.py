@@ -24,16 +24,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.provenance import core_count, device_name, versions
-from bench.speed.reference_supernet import PlainSupernet, scores, train_step
+from bench.speed.reference_supernet import ReferenceSupernet, scores, train_step
 from bench.stats.intervals import bootstrap
 from bench.stats.metrics import named
 from bench.truth import load_table
-from mngnas.data.images import Augmentation, ImageSet, training_batch
-from mngnas.methods.registry import make_strategy
-from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_uniform
-from mngnas.spaces.topology import N_ARCH, Arch, from_index, live_indices, to_rank
-from mngnas.train.loop import Trainer, TrainingConfig
-from mngnas.train.scoring import Scorer, ScoringConfig
+from mngnas.data.datasets import ImageData
+from mngnas.data.images import ImageSet, training_batch
+from mngnas.methods.base import NoSettings, Task
+from mngnas.methods.supernet_method import Step, StepResult, SupernetMethod
+from mngnas.nets.build import build_supernet
+from mngnas.settings import Augmentation, RetrainingConfig, ScoringConfig, TrainingConfig
+from mngnas.spaces import Arch
+from mngnas.spaces.skeleton import Skeleton
+from mngnas.spaces.topology import TOPOLOGY
+from mngnas.train.scoring import Scorer
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,9 @@ class Row:
 def measure(device: str, seconds: float) -> Iterator[Row]:
     """All rows, one after another; `seconds` is the time for each single measurement."""
     peak, bandwidth = (_everywhere(device, partial(one, device, seconds / 4)) for one in (_peak, _bandwidth))
-    lives = np.unique(live_indices())
+    lives = np.unique(TOPOLOGY.canonical_indices)
     for setting in SETTINGS:
-        flops, moved = path_cost(setting, sample_uniform(np.random.default_rng(0), 50))
+        flops, moved = path_cost(setting, TOPOLOGY.sample_uniform(np.random.default_rng(0), 50))
         fast = _everywhere(device, partial(_train_fast, setting, device, seconds))
         plain = _train_plain(setting, device, seconds)
         # Backward takes about twice what forward takes.
@@ -87,10 +91,10 @@ def measure(device: str, seconds: float) -> Iterator[Row]:
         yield Row(f"training, {setting.name}", "pictures x paths / s", fast, plain, *floors)
         live = _everywhere(device, partial(_score_fast, setting, device, seconds))
         one_by_one = _score_plain(setting, device, seconds)
-        picked = [from_index(int(index)) for index in np.random.default_rng(0).choice(lives, 50)]
+        picked = [TOPOLOGY.from_index(int(index)) for index in np.random.default_rng(0).choice(lives, 50)]
         flops, moved = (setting.scored * len(lives) * cost for cost in path_cost(setting, picked))
-        what = f"scoring all {N_ARCH:,} by {setting.scored:,} pictures, {setting.name}"
-        times = len(lives) / live, N_ARCH / one_by_one, flops / peak, moved / bandwidth
+        what = f"scoring all {TOPOLOGY.n_arch:,} by {setting.scored:,} pictures, {setting.name}"
+        times = len(lives) / live, TOPOLOGY.n_arch / one_by_one, flops / peak, moved / bandwidth
         yield Row(what, "s", *times, more_is_better=False)
     memory = _in_own_process(partial(_scoring_memory, SETTINGS[-1], device))
     yield Row(f"memory of scoring, {SETTINGS[-1].name}", "GB at most", memory, None, more_is_better=False)
@@ -145,22 +149,38 @@ def _augmentation(setting: Setting) -> Augmentation:
     return Augmentation(crop=setting.side // 8, flip=True)
 
 
+class _FairSets(SupernetMethod):
+    """What most methods do in a step: a strictly fair set of paths."""
+
+    def step(self, step: Step) -> StepResult:
+        return self.train_fair_set(step.batch, self.space.sample_strictly_fair(step.rng))
+
+
 def _train_fast(setting: Setting, device: str, seconds: float) -> float:
-    supernet = Supernet(setting.skeleton, 0).to(device)
-    config = TrainingConfig(passes=10**9, batch_size=setting.batch, bfloat16=device == "cuda")
-    trainer = Trainer(supernet, make_strategy("fairnas"), config, _pictures(setting, device), _augmentation(setting), 0)
-    return _rate(device, lambda: float(trainer.step().images), seconds)
+    images = _pictures(setting, device)
+    training = TrainingConfig(passes=10**9, batch_size=setting.batch, bfloat16=device == "cuda")
+    scoring = ScoringConfig(images=setting.scored, batch_size=setting.scored_batch)
+    data = ImageData(images, images, images)
+    settings = training, _augmentation(setting), scoring, scoring, RetrainingConfig()
+    method = _FairSets(NoSettings(), Task(TOPOLOGY, 0, data, setting.skeleton, *settings))
+
+    def step() -> float:
+        before = method.images_seen
+        method.advance()
+        return float(method.images_seen - before)
+
+    return _rate(device, step, seconds)
 
 
 def _train_plain(setting: Setting, device: str, seconds: float) -> float:
-    net, images = PlainSupernet(setting.skeleton).to(device), _pictures(setting, device)
+    net, images = ReferenceSupernet(setting.skeleton).to(device), _pictures(setting, device)
     optimizer = torch.optim.SGD(net.parameters(), 0.05, 0.9, weight_decay=5e-4, nesterov=True, foreach=False)
     rng, steps = np.random.default_rng(0), iter(range(10**9))
 
     def step() -> float:
         batch = training_batch(images, next(steps), setting.batch, _augmentation(setting), 0)
         batch = replace(batch, images=batch.images.contiguous())
-        train_step(net, optimizer, batch, sample_uniform(rng, 1)[0])
+        train_step(net, optimizer, batch, TOPOLOGY.sample_uniform(rng, 1)[0])
         return float(len(batch.labels))
 
     return _rate(device, step, seconds)
@@ -168,8 +188,8 @@ def _train_plain(setting: Setting, device: str, seconds: float) -> float:
 
 def _scorer(setting: Setting, device: str) -> Scorer:
     images = _pictures(setting, device)
-    config = ScoringConfig(setting.scored, setting.scored_batch)
-    return Scorer(Supernet(setting.skeleton, 0).to(device), config, images, images)
+    config = ScoringConfig(images=setting.scored, batch_size=setting.scored_batch)
+    return Scorer(build_supernet(TOPOLOGY, setting.skeleton, 0).to(device), config, images, images)
 
 
 def _score_fast(setting: Setting, device: str, seconds: float) -> float:
@@ -181,7 +201,9 @@ def _score_fast(setting: Setting, device: str, seconds: float) -> float:
 
 
 def _stretches(length: int) -> Iterator[list[Arch]]:
-    lives = sorted({from_index(int(index)) for index in np.unique(live_indices())}, key=to_rank)
+    lives = sorted(
+        {TOPOLOGY.from_index(int(index)) for index in np.unique(TOPOLOGY.canonical_indices)}, key=TOPOLOGY.to_rank
+    )
     rng = np.random.default_rng(os.getpid())
     while True:
         start = int(rng.integers(len(lives) - length))
@@ -190,13 +212,13 @@ def _stretches(length: int) -> Iterator[list[Arch]]:
 
 def _score_plain(setting: Setting, device: str, seconds: float) -> float:
     """Architectures a second."""
-    net, images = PlainSupernet(setting.skeleton).to(device), _pictures(setting, device)
+    net, images = ReferenceSupernet(setting.skeleton).to(device), _pictures(setting, device)
     batches = []
     for step in range(setting.scored // setting.scored_batch):
         batch = training_batch(images, step, setting.scored_batch, Augmentation(), 0)
         batches.append(replace(batch, images=batch.images.contiguous()))
     rng = np.random.default_rng(0)
-    return _rate(device, lambda: float(len(scores(net, batches, sample_uniform(rng, 1)))), seconds)
+    return _rate(device, lambda: float(len(scores(net, batches, TOPOLOGY.sample_uniform(rng, 1)))), seconds)
 
 
 def _scoring_memory(setting: Setting, device: str, archs: int = 40) -> float:
@@ -213,7 +235,7 @@ def _scoring_memory(setting: Setting, device: str, archs: int = 40) -> float:
 
 def path_cost(setting: Setting, archs: Sequence[Arch]) -> tuple[float, float]:
     """Floating-point operations and bytes moved in one picture's forward pass, means over `archs`, in float32."""
-    supernet = Supernet(setting.skeleton, 0)
+    supernet = build_supernet(TOPOLOGY, setting.skeleton, 0)
     images = torch.zeros(16, 3, setting.side, setting.side).contiguous(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as counter, _Traffic() as traffic, torch.no_grad():
         for arch in archs:
@@ -226,7 +248,7 @@ class _Traffic(TorchDispatchMode):
     """Adds up the bytes of all tensors that operations read and write; views are free."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -278,17 +300,17 @@ def _seconds(function: Callable[[], object]) -> float:
 
 def _bootstrap_row() -> Row:
     rng, few = np.random.default_rng(0), 20
-    true = rng.normal(size=N_ARCH).round(2)
-    predicted = (true + rng.normal(size=N_ARCH)).round(2)
+    true = rng.normal(size=TOPOLOGY.n_arch).round(2)
+    predicted = (true + rng.normal(size=TOPOLOGY.n_arch)).round(2)
     metrics = named(["kendall_tau_b"])
     fast = _seconds(lambda: bootstrap(predicted, true, metrics, rng=np.random.default_rng(0)))
 
     def one_by_one() -> None:
         for _ in range(few):
-            picked = rng.integers(N_ARCH, size=N_ARCH)
+            picked = rng.integers(TOPOLOGY.n_arch, size=TOPOLOGY.n_arch)
             kendalltau(predicted[picked], true[picked])
 
-    what = f"bootstrap of tau-b, 1,000 resamples of {N_ARCH:,}"
+    what = f"bootstrap of tau-b, 1,000 resamples of {TOPOLOGY.n_arch:,}"
     return Row(what, "s", fast, _seconds(one_by_one) * 1000 / few, more_is_better=False)
 
 

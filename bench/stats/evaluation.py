@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.intervals import Estimate, bootstrap, bootstrap_mean
-from bench.stats.metrics import METRICS, Metric
+from bench.stats.intervals import Estimate, bootstrap, bootstrap_each, bootstrap_means
+from bench.stats.metrics import METRICS, Metric, midranks
 from mngnas.errors import UserError
 
 _RANKINGS = (METRICS["kendall_tau_b"], METRICS["spearman_rho"])
@@ -101,18 +102,22 @@ def reference_rows(
     rows = np.flatnonzero(np.isfinite(truth))
     if not len(rows):
         raise UserError("no architecture has a ground truth")
-    found = []
-    for name, label, values in (("parameters", "parameter count", parameters), ("flops", "FLOPs", flops)):
-        predictor = _checked(name, values, len(truth))
-        found.append(ReferenceRow(name, label, _rankings(predictor[rows], truth[rows], resamples, level, rng)))
+    costs = [_checked(name, values, len(truth)) for name, values in (("parameters", parameters), ("flops", flops))]
+    options: dict[str, Any] = {"resamples": resamples, "level": level, "rng": rng}
+    costs = [cost[rows] for cost in costs]
+    if np.array_equal(midranks(costs[0]), midranks(costs[1])):
+        costs = costs[:1]  # the same ranking has the same rank correlations
+    estimates = bootstrap_each(costs, truth[rows], _RANKINGS, **options)
     pairs = _seed_against_others(_checked("true_of_seeds", true_of_seeds, len(truth), dimensions=2))
-    ceiling = {
-        metric.name: bootstrap_mean(pairs, metric, resamples=resamples, level=level, rng=rng)
-        if pairs
-        else _undefined(level)
-        for metric in _RANKINGS
-    }
-    return (*found, ReferenceRow("ceiling", "one seed against the others", MappingProxyType(ceiling)))
+    ceiling = bootstrap_means(pairs, _RANKINGS, **options) if pairs else {m.name: _undefined(level) for m in _RANKINGS}
+    return tuple(
+        ReferenceRow(name, label, MappingProxyType(found))
+        for name, label, found in (
+            ("parameters", "parameter count", estimates[0]),
+            ("flops", "FLOPs", estimates[-1]),
+            ("ceiling", "one seed against the others", ceiling),
+        )
+    )
 
 
 def to_json(evaluation: Evaluation) -> dict[str, object]:

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.bootstrap_kernels import Kernel, has_kernel, kernel
+from bench.stats.bootstrap_kernels import has_kernel, kernels
 from bench.stats.metrics import InTop, Metric, MetricFunction, finite_pair
 from mngnas.errors import UserError
 
@@ -119,13 +119,26 @@ def bootstrap(
     Resamples in which a metric is undefined are left out; the interval is NaN if they are more than 1 - level of all,
     or if the value itself is undefined. Raises `UserError` for bad input.
     """
-    x, y = finite_pair(predicted, true)
-    metrics = list(metrics)
-    values = _resampled([_sampler(m.function, x, y) for m in metrics], len(x), resamples, rng)
-    return {
-        m.name: _percentile(m.function(x, y), row, _looked_at(m.function, y), level)
-        for m, row in zip(metrics, values, strict=True)
-    }
+    return bootstrap_each([predicted], true, metrics, resamples=resamples, level=level, rng=rng)[0]
+
+
+def bootstrap_each(
+    predictors: Sequence[ArrayLike],
+    true: ArrayLike,
+    metrics: Iterable[Metric],
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    rng: np.random.Generator,
+) -> list[dict[str, Estimate]]:
+    """What `bootstrap` gives for each predictor, all of them with the same resamples."""
+    pairs, metrics = [finite_pair(predicted, true) for predicted in predictors], list(metrics)
+    samplers = [_sampler([m.function for m in metrics], x, y) for x, y in pairs]
+    rows = iter(_resampled(lambda part: [row for of in samplers for row in of(part)], len(pairs[0][0]), resamples, rng))
+    return [
+        {m.name: _percentile(m.function(x, y), next(rows), _looked_at(m.function, y), level) for m in metrics}
+        for x, y in pairs
+    ]
 
 
 def bootstrap_difference(
@@ -146,7 +159,8 @@ def bootstrap_difference(
     a, y = finite_pair(predicted_a, true)
     b, _ = finite_pair(predicted_b, true)
     function = metric.function
-    first, second = _resampled([_sampler(function, a, y), _sampler(function, b, y)], len(y), resamples, rng)
+    of_a, of_b = _sampler([function], a, y), _sampler([function], b, y)
+    first, second = _resampled(lambda part: of_a(part) + of_b(part), len(y), resamples, rng)
     return _percentile(function(a, y) - function(b, y), first - second, _looked_at(function, y), level)
 
 
@@ -158,21 +172,45 @@ def bootstrap_mean(
     level: float = 0.95,
     rng: np.random.Generator,
 ) -> Estimate:
-    """The mean of one metric over several pairs of predicted and true scores of the same architectures.
+    """The mean of one metric over several pairs of predicted and true scores; see `bootstrap_means`."""
+    return bootstrap_means(pairs, [metric], resamples=resamples, level=level, rng=rng)[metric.name]
+
+
+def bootstrap_means(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+    metrics: Iterable[Metric],
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    rng: np.random.Generator,
+) -> dict[str, Estimate]:
+    """The mean of each metric over several pairs of predicted and true scores of the same architectures.
 
     Every array is `[n]`; where either of a pair is NaN, that pair does without the architecture. Resampled:
-    architectures, the same ones for all pairs. `n` counts the architectures that are in at least one pair. Correlations
-    only (`kendall_tau_b` and the like), since they alone can be had from counts. Errors as in `bootstrap`.
+    architectures, the same ones for all pairs and metrics. `n` counts the architectures that are in at least one pair.
+    Correlations only (`kendall_tau_b` and the like): a pair's part of a resample has no fixed size. Errors as in
+    `bootstrap`.
     """
+    metrics = list(metrics)
+    functions = [metric.function for metric in metrics]
     rows = [np.flatnonzero(np.isfinite(x) & np.isfinite(y)) for x, y in pairs]
     used = np.unique(np.concatenate(rows))
-    value = float(np.mean([metric.function(x[r], y[r]) for (x, y), r in zip(pairs, rows, strict=True)]))
-    samplers = [
-        _of_rows(np.searchsorted(used, r), kernel(metric.function, x[r], y[r]))
-        for (x, y), r in zip(pairs, rows, strict=True)
-    ]
-    values = _resampled(samplers, len(used), resamples, rng)
-    return _percentile(value, values.mean(axis=0), len(used), level)
+    places = [np.searchsorted(used, r) for r in rows]
+    whole = [(x[r], y[r]) for (x, y), r in zip(pairs, rows, strict=True)]
+    of_counts = [kernels(functions, x, y) for x, y in whole]
+
+    def sample(part: Resamples) -> list[np.ndarray]:
+        found = [
+            of(part.counts if len(at) == len(used) else part.counts[at])
+            for of, at in zip(of_counts, places, strict=True)
+        ]
+        return [np.mean(of_pairs, axis=0) for of_pairs in zip(*found, strict=True)]
+
+    values = _resampled(sample, len(used), resamples, rng)
+    return {
+        m.name: _percentile(float(np.mean([m.function(x, y) for x, y in whole])), row, len(used), level)
+        for m, row in zip(metrics, values, strict=True)
+    }
 
 
 def _check_level(level: float) -> None:
@@ -210,31 +248,36 @@ class Resamples:
         return np.ascontiguousarray(counts.T)
 
 
-Sampler = Callable[[Resamples], np.ndarray]  # resamples -> the metric in each, [r]
+Sampler = Callable[[Resamples], list[np.ndarray]]  # resamples -> each metric in each of them, [r]
 
 
-def _resampled(samplers: Sequence[Sampler], n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """What each sampler gives for the same `resamples` resamples, `[sampler, resamples]`."""
+def _resampled(sample: Sampler, n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """What `sample` gives for `resamples` resamples, `[metric, resamples]`."""
     if resamples < 1:
         raise UserError(f"resamples {resamples} is not a positive count")
     from threadpoolctl import threadpool_limits
 
     chunk = max(1, _CHUNK_NUMBERS // n)
-    found = np.empty((len(samplers), resamples))
+    found = []
     with threadpool_limits(1):  # the matrix products are small; on a busy machine more threads only wait for each other
         for start in range(0, resamples, chunk):
             part = Resamples(rng.integers(n, size=(min(chunk, resamples - start), n)))
-            for row, sample in zip(found, samplers, strict=True):
-                row[start : start + chunk] = sample(part)
-    return found
+            found.append(np.stack(sample(part)))
+    return np.concatenate(found, axis=1)
 
 
-def _sampler(function: MetricFunction, predicted: np.ndarray, true: np.ndarray) -> Sampler:
-    """From counts where the metric has a kernel, else by calling the metric on each resample."""
-    if has_kernel(function):
-        return _of_rows(slice(None), kernel(function, predicted, true))
-    return lambda part: np.array([function(predicted[drawn], true[drawn]) for drawn in part.drawn])
+def _sampler(functions: Sequence[MetricFunction], predicted: np.ndarray, true: np.ndarray) -> Sampler:
+    """From counts where a metric has a kernel, else by calling the metric on each resample."""
+    with_kernel = [function for function in functions if has_kernel(function)]
+    of_counts = kernels(with_kernel, predicted, true)
 
+    def sample(part: Resamples) -> list[np.ndarray]:
+        found = iter(of_counts(part.counts) if with_kernel else ())
+        return [
+            next(found)
+            if has_kernel(function)
+            else np.array([function(predicted[drawn], true[drawn]) for drawn in part.drawn])
+            for function in functions
+        ]
 
-def _of_rows(rows: np.ndarray | slice, of_counts: Kernel) -> Sampler:
-    return lambda part: of_counts(part.counts[rows])
+    return sample

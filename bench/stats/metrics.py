@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,21 +46,55 @@ def kendall_tau_b(predicted: ArrayLike, true: ArrayLike) -> float:
     C and D count concordant and discordant pairs, P all pairs, T the pairs tied in one input (Kendall, "The treatment
     of ties in ranking problems", Biometrika 1945). NaN if an input is constant.
     """
-    from scipy.stats import kendalltau
-
     x, y = finite_pair(predicted, true)
     if _constant(x) or _constant(y):
         return float("nan")
-    # The method concerns the p-value, which is not used; the asymptotic one is cheap, but divides by n - 2.
-    return float(kendalltau(x, y, method="asymptotic" if len(x) > 2 else "exact").statistic)
+    pairs = len(x) * (len(x) - 1) // 2
+    order = np.lexsort((y, x))
+    x, y = x[order], y[order]
+    ties = _tied_pairs(x[1:] != x[:-1]), _tied_pairs(np.diff(np.sort(y)) != 0)
+    both = _tied_pairs((x[1:] != x[:-1]) | (y[1:] != y[:-1]))
+    difference = pairs - ties[0] - ties[1] + both - 2 * _inversions(np.unique(y, return_inverse=True)[1])
+    return float(np.clip(difference / np.sqrt(pairs - ties[0]) / np.sqrt(pairs - ties[1]), -1.0, 1.0))
+
+
+def _tied_pairs(differs: np.ndarray) -> int:
+    """Pairs of equal values in a sorted list, from where each differs from the one before it, `[n - 1]`."""
+    sizes = np.diff(np.flatnonzero(np.concatenate([[True], differs, [True]])))
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _inversions(values: np.ndarray) -> int:
+    """Pairs of whole numbers 0 to n - 1 of which the larger stands first; O(n log n), by merging."""
+    n, size = len(values), 16
+    padded = np.full(-(-n // size) * size, n)
+    padded[:n] = values
+    blocks = padded.reshape(-1, size)
+    found = sum(int((blocks[:, [i]] > blocks[:, i + 1 :]).sum()) for i in range(size - 1))
+    values = np.sort(blocks, axis=1).ravel()[:n]  # the padding is last
+    place = np.arange(n)
+    while size < n:
+        block = place // (2 * size)
+        keys = values + block * n  # every block above the one before it
+        is_left = place // size % 2 == 0
+        left, right = keys[is_left], keys[~is_left]  # each sorted
+        left_until = np.minimum((block[~is_left] + 1) * size, len(left))
+        found += int((left_until - np.searchsorted(left, right, side="right")).sum())
+        values = np.sort(keys) - block * n
+        size *= 2
+    return found
 
 
 def spearman_rho(predicted: ArrayLike, true: ArrayLike) -> float:
     """Spearman's rho: Pearson's r of the midranks, in -1..1; NaN if an input is constant."""
-    from scipy.stats import rankdata
-
     x, y = finite_pair(predicted, true)
-    return pearson_r(rankdata(x), rankdata(y))
+    return pearson_r(midranks(x), midranks(y))
+
+
+def midranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1 for the smallest, equal values sharing the mean of their places; `[n]`."""
+    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(size) - (size - 1) / 2)[group])
 
 
 def pearson_r(predicted: ArrayLike, true: ArrayLike) -> float:
@@ -68,7 +103,8 @@ def pearson_r(predicted: ArrayLike, true: ArrayLike) -> float:
     if _constant(x) or _constant(y):
         return float("nan")
     x, y = _centred(x), _centred(y)
-    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
+    xy, xx, yy = (np.einsum("n,n->", a, b) for a, b in ((x, y), (x, x), (y, y)))  # x @ y would start threads
+    return float(np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0))
 
 
 def sparse_kendall_tau(predicted: ArrayLike, true: ArrayLike) -> float:
@@ -83,7 +119,7 @@ def sparse_kendall_tau(predicted: ArrayLike, true: ArrayLike) -> float:
 
 def to_tenth_of_percent(true: np.ndarray) -> np.ndarray:
     """Accuracies as fractions, rounded to 0.001."""
-    return np.round(true, 3)
+    return np.asarray(np.round(true, 3))
 
 
 def _constant(values: np.ndarray) -> bool:
@@ -92,7 +128,7 @@ def _constant(values: np.ndarray) -> bool:
 
 def _centred(values: np.ndarray) -> np.ndarray:
     values = values / np.abs(values).max()  # squares of very large or small scores would over- or underflow
-    return values - values.mean()
+    return np.asarray(values - values.mean())
 
 
 # ------------------------------------------------------------------------------------------ the true top fraction
@@ -218,7 +254,7 @@ def _chosen(scores: np.ndarray, k: int) -> _Chosen:
     return _Chosen(certain, scores == last, k - int(certain.sum()))
 
 
-def _expected_extreme(predicted: np.ndarray, true: np.ndarray, k: int, extreme: Callable) -> float:
+def _expected_extreme(predicted: np.ndarray, true: np.ndarray, k: int, extreme: Callable[[np.ndarray], Any]) -> float:
     """The smallest or largest (`np.min`, `np.max`) true rank among the predicted top k, expected over random ties."""
     chosen = _chosen(predicted, k)
     ascending = np.sort(true)

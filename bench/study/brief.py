@@ -1,131 +1,131 @@
-"""Short stand-alone training of some of a study's architectures: a ranking to tune by that never saw the table.
+"""Brief stand-alone training of some of a study's architectures: a ranking to tune by that never saw the table.
 
 Each architecture gets a network of its own, which is trained from scratch for some batches as the study's preset has
 them, and scored on the validation images that its supernets are scored on. How well a method's scores agree with these
-tells how well it ranks as far as short training can tell. No ground truth is needed, so hyper-parameters may be chosen
-by it.
+tells how well it ranks as far as brief training can tell. No ground truth is needed, so settings may be chosen by it.
 
-STUDY/short.json holds what was found so far, see `bench.study.records.ShortTraining`.
+STUDY/brief.json holds what was found so far; the jobs that find it are in STUDY/brief-<n>/ while they last.
 """
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
+import json
+import shutil
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.stats.evaluation import disconnected
+from bench.files import write_atomically
+from bench.study.executor import Executor, Progress
+from bench.study.jobs import Job, read_json
 from bench.study.preset import final_archs
-from bench.study.records import SHORT, ShortTraining, load_short, save_short
+from bench.study.records import Scores
 from bench.study.spec import load_study
 from mngnas.errors import UserError
-from mngnas.spaces.topology import from_index, to_index
+from mngnas.seeds import Sample, sample_generator
+from mngnas.spaces import space_named
 
-_SEED = 1_000_000_007  # of the batches and weights: no run's
+BRIEF = "brief.json"
+_FORMER = "short.json"  # its name before version 0.2
+PART_RESULT = "scores.json"
+_ARCHS_A_JOB = 10  # a process takes seconds to start
 
 
-def short_archs(study: Path, n: int) -> list[int]:
+@dataclass(frozen=True)
+class BriefTraining:
+    """Scores of architectures that were each trained alone, from scratch, briefly."""
+
+    steps: int
+    learning_rate: float  # at the start; it falls to zero along a cosine, without weight decay
+    by_index: dict[int, tuple[float, float]]  # accuracy and loss on validation images, by official index
+
+    @property
+    def scores(self) -> Scores:
+        """The same as arrays, indices ascending."""
+        index = sorted(self.by_index)
+        accuracy, loss = np.array([self.by_index[i] for i in index], dtype=np.float64).reshape(-1, 2).T
+        return Scores(np.array(index, dtype=np.int64), {"accuracy": accuracy, "minus_loss": -loss})
+
+
+def save_brief(study: Path, brief: BriefTraining) -> None:
+    """Write STUDY/brief.json; raises `UserError`."""
+    scores = {str(index): brief.by_index[index] for index in sorted(brief.by_index)}
+    content = {"steps": brief.steps, "learning_rate": brief.learning_rate, "scores": scores}
+    try:
+        write_atomically(study / BRIEF, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"cannot write {study / BRIEF}: {error.strerror or error}") from error
+
+
+def load_brief(study: Path) -> BriefTraining | None:
+    """What `save_brief` wrote, None if nothing; raises `UserError` for a file that cannot be read."""
+    path = next((study / name for name in (BRIEF, _FORMER) if (study / name).exists()), None)
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        by_index = {int(i): (float(accuracy), float(loss)) for i, (accuracy, loss) in content["scores"].items()}
+        if not all(index >= 0 and 0 <= accuracy <= 1 for index, (accuracy, _) in by_index.items()):
+            raise ValueError("an index is negative or an accuracy is no fraction")
+        return BriefTraining(int(content["steps"]), float(content["learning_rate"]), by_index)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is not readable ({type(error).__name__}: {error}): delete it") from error
+
+
+def brief_archs(study: Path, n: int) -> list[int]:
     """Official indices of n random connected architectures that the study's runs score; fewer if it has no more.
 
     In a fixed random order: those of a smaller n are the first of a larger one.
     """
-    scored = np.array([to_index(arch) for arch in final_archs(load_study(study).preset)])
-    scored = np.sort(scored[~disconnected()[scored]])
-    return [int(index) for index in np.random.default_rng(0).permutation(scored)[:n]]
-
-
-def train_short(study: Path, n: int, steps: int, parallel: int, show: Callable[[str], None]) -> ShortTraining:
-    """Train n architectures, `parallel` at a time, each for `steps` batches; those that the file has are kept.
-
-    The learning rate is the preset's, falling to zero along a cosine, without weight decay. `show` gets a line of
-    progress after each. Raises `UserError` if the study has a short training of another length.
-    """
-    import torch
-
-    from bench.study.run import prepared_images
-
     about = load_study(study)
-    learning_rate = about.preset.training.learning_rate
-    short = load_short(study) or ShortTraining(steps, learning_rate, {})
-    if (short.steps, short.learning_rate) != (steps, learning_rate):
+    space = space_named(about.space)
+    scored = np.array([space.to_index(arch) for arch in final_archs(space, about.preset)])
+    scored = np.sort(scored[space.connected[scored]])
+    return [int(index) for index in sample_generator(Sample.BRIEF).permutation(scored)[:n]]
+
+
+def train_briefly(
+    study: Path, n: int, steps: int, executor: Executor, on_progress: Callable[[Progress], None]
+) -> BriefTraining:
+    """Train n architectures, each for `steps` batches; those that the file has are kept.
+
+    The learning rate is the preset's. Raises `UserError` if the study has a brief training of another length, and if a
+    training failed; what the others found is kept.
+    """
+    learning_rate = load_study(study).preset.training.learning_rate
+    brief = load_brief(study) or BriefTraining(steps, learning_rate, {})
+    if (brief.steps, brief.learning_rate) != (steps, learning_rate):
         raise UserError(
-            f"{study / SHORT} holds trainings of {short.steps} steps at {short.learning_rate}, not {steps} at"
-            f" {learning_rate}: delete it or ask for the same"
+            f"{study} has brief trainings of {brief.steps} steps at {brief.learning_rate}, not {steps} at"
+            f" {learning_rate}: delete its {BRIEF} or ask for the same"
         )
-    wanted = short_archs(study, n)
-    missing = [index for index in wanted if index not in short.by_index]
-    if not missing:
-        return short
-    prepared_images(about, torch.device("cpu"))  # what is wrong with them is told here, in one line
-    began = time.monotonic()
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(parallel, len(missing)), spawn, _begin, (study, steps))
+    brief = _collected(study, brief)
+    missing = [index for index in brief_archs(study, n) if index not in brief.by_index]
+    jobs = []
+    for start in range(0, len(missing), _ARCHS_A_JOB):
+        archs = missing[start : start + _ARCHS_A_JOB]
+        arguments = {"archs": archs, "steps": steps}
+        jobs.append(Job(study / f"brief-{archs[0]}-{len(archs)}-{steps}", "brief training", PART_RESULT, arguments))
     try:
-        futures = {pool.submit(_train, index): index for index in missing}
-        for done, future in enumerate(as_completed(futures), start=1):
-            short.by_index[futures[future]] = future.result()
-            save_short(study, short)
-            left = (time.monotonic() - began) / done * (len(missing) - done)
-            show(f"{len(wanted) - len(missing) + done} of {len(wanted)} architectures trained; time left: {left:.0f} s")
-    except OSError as error:
-        raise UserError(f"cannot write {study / SHORT}: {error.strerror or error}") from error
-    except BrokenExecutor as error:  # killed, for want of memory for example
-        raise UserError("a process that trains ended without a word; the same command goes on") from error
+        failures = executor.run(jobs, on_progress)
     finally:
-        pool.shutdown(cancel_futures=True)
-    return short
+        brief = _collected(study, brief)
+    if failures:
+        raise UserError(f"brief training failed: {failures[0].reason}; the same command goes on")
+    return brief
 
 
-class _Worker:
-    """The study's pictures and scorer in a process of the pool."""
-
-    def __init__(self, study: Path, steps: int) -> None:
-        import torch
-
-        from bench.study.run import make_trainer, prepared_images
-        from mngnas.train.retraining import RetrainingConfig
-        from mngnas.train.scoring import Scorer
-
-        torch.set_num_threads(1)
-        about = load_study(study)
-        device = torch.device(about.device)
-        data = prepared_images(about, device)
-        self.config = RetrainingConfig(steps=steps, learning_rate=about.preset.training.learning_rate)
-        self.trainer = make_trainer(about.preset, data, "fairnas", _SEED, device)  # never trained: for its batches
-        self.scorer = Scorer(self.trainer.supernet, about.preset.scoring, data.valid, data.train)
-
-    def train(self, index: int) -> tuple[float, float]:
-        from mngnas.nets.cell_supernet import Supernet
-        from mngnas.train.retraining import retrained_scores
-
-        trainer = self.trainer
-        scratch = Supernet(trainer.supernet.skeleton, _SEED + index).to(trainer.images.pixels.device)
-        loss, batch = trainer.strategy.retraining_loss, trainer.retraining_batch
-        scores = retrained_scores(scratch, from_index(index), loss, batch, self.config, self.scorer)
-        return float(scores.accuracy[0]), float(scores.loss[0])
-
-
-_worker: _Worker  # of this process
-
-
-def _begin(study: Path, steps: int) -> None:
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    _worker = _Worker(study, steps)
-
-
-def _end_with(parent: int) -> None:
-    """A killed parent cannot stop its pool."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _train(index: int) -> tuple[float, float]:
-    return _worker.train(index)
+def _collected(study: Path, brief: BriefTraining) -> BriefTraining:
+    """Take in what finished jobs left, and remove them."""
+    found = dict(brief.by_index)
+    parts = [path.parent for path in study.glob(f"brief-*/{PART_RESULT}")]
+    for part in parts:
+        content = read_json(part / PART_RESULT)
+        if content.get("steps") == brief.steps:
+            found |= {int(i): (float(accuracy), float(loss)) for i, (accuracy, loss) in content["scores"].items()}
+    if found != brief.by_index:
+        brief = replace(brief, by_index=found)
+        save_brief(study, brief)
+    for part in parts:
+        shutil.rmtree(part, ignore_errors=True)
+    return brief

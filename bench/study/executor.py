@@ -1,4 +1,4 @@
-"""Who does the jobs: processes of this machine, side by side. Another executor is another function of the same shape."""
+"""Who does the jobs: processes of this machine, side by side. Another executor is a class of the same shape."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from bench.study.jobs import ERROR, LOG, Job, Status, load_status, read_json
 from bench.study.work import PARENT_VARIABLE
 
 _ROOT = Path(__file__).resolve().parents[2]
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 

@@ -21,9 +21,9 @@ def read(directory: Path, content: Mapping[str, Any], arrays: Arrays) -> tuple[R
         raise UserError(f"the scores of {directory} are not those that its record describes")
     names = [name.removesuffix("_arch_index") for name in arrays if name.endswith("_arch_index")]
     rankings = {n: Scores(arrays[f"{n}_arch_index"], _columns(arrays, n)) for n in names if n != "curve"}
-    moments = [arrays[f"curve_{key}"] for key in ("passes", "images", "seconds")]
-    queries = np.zeros(len(moments[0]), np.int64)
-    curve = Curve(arrays["curve_arch_index"], *moments, queries, _columns(arrays, "curve"))
+    passes, images, seconds = (arrays[f"curve_{key}"] for key in ("passes", "images", "seconds"))
+    queries = np.zeros(len(passes), np.int64)
+    curve = Curve(arrays["curve_arch_index"], passes, images, seconds, queries, _columns(arrays, "curve"))
     costs = {name: Cost(seconds=content["score_seconds"] if name == "inherited" else 0.0) for name in rankings}
     if "retrained" in costs:
         costs["retrained"] = Cost(content["retraining_passes"], 0, content["retraining_seconds"])

@@ -8,8 +8,8 @@
     <result>       the job is done: named in job.json, for example record.json
 
 Leases need no lock of the operating system and no common clock, so they hold on a network file system: one is a file
-that only one process can create, and it counts as left behind when its owner is dead or has not renewed the heartbeat for
-`STALE_SECONDS` by the clock of the file server.
+that only one process can create, and it counts as left behind when its owner is dead or has not renewed the heartbeat
+for `STALE_SECONDS` by the clock of the file server.
 """
 
 import json
@@ -80,7 +80,11 @@ class Status:
 
 def save_status(directory: Path, status: Status) -> None:
     """Renew the heartbeat."""
-    content = {"phase": status.phase, "share": status.share, "left": status.left if status.left == status.left else None}
+    content = {
+        "phase": status.phase,
+        "share": status.share,
+        "left": status.left if status.left == status.left else None,
+    }
     write_atomically(directory / STATUS, json.dumps(content).encode())
 
 
@@ -127,7 +131,7 @@ class Lease:
             if _age(self.directory, claim) > STALE_SECONDS:  # died between the two steps
                 claim.unlink(missing_ok=True)
             return False
-        os.replace(self._draft(), self.directory / LEASE)
+        self._draft().replace(self.directory / LEASE)
         claim.unlink(missing_ok=True)
         return self.is_mine
 

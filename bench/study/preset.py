@@ -56,7 +56,8 @@ class Preset(Settings):
         """What decides numbers, by section, as JSON types."""
         content = asdict(self)
         del content["name"], content["description"]
-        return content | content.pop("methods")
+        methods: dict[str, Any] = content.pop("methods")
+        return content | methods
 
 
 _SECTIONS: dict[str, type[Settings]] = {

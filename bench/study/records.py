@@ -135,7 +135,7 @@ class RunRecord:
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content |= {"method": asdict(self.method), "cost": asdict(self.cost), "diary": self.diary.to_json()}
         content["ranking_costs"] = {name: asdict(cost) for name, cost in self.ranking_costs.items()}
-        content = json.loads(json.dumps(content))
+        content = dict(json.loads(json.dumps(content)))
         return content | {"sha256": _json_digest(content)}
 
     @classmethod
@@ -329,7 +329,7 @@ def check_scores(directory: Path, space: Space, scores: RunScores) -> None:
     """Raise `UserError` for indices outside the space or given twice, and for accuracies that are no fractions."""
     for name, ranking in scores.rankings.items():
         index = ranking.arch_index
-        if len(index) and not (0 <= index.min() and index.max() < space.n_arch and len(np.unique(index)) == len(index)):
+        if len(index) and not (index.min() >= 0 and index.max() < space.n_arch and len(np.unique(index)) == len(index)):
             raise UserError(f"{directory}, {name}: indices are not different ones of 0..{space.n_arch - 1}")
         accuracy = ranking.columns.get("accuracy", np.zeros(0))
         if ((accuracy < 0) | (accuracy > 1)).any():
@@ -368,7 +368,7 @@ def pack_runs(study: Path) -> int:
     Weights, logs and checkpoints of these runs are lost; scores and records are checked and kept, bit for bit.
     """
     runs = load_runs(study)
-    records, arrays = {}, {}
+    records, arrays = dict[str, Any](), Arrays()
     for run in runs:
         images = int(run.record.config.get("scoring", {}).get("images", 0))
         stored = scores_to_arrays(run.scores, images)

@@ -253,9 +253,7 @@ class _Run:
         }
         head, dirty = self.commit
         return RunRecord(
-            method=MethodRef(
-                self.info.name, dict(self.run.changes), self.info.label, self.info.kind, self.info.paper
-            ),
+            method=MethodRef(self.info.name, dict(self.run.changes), self.info.label, self.info.kind, self.info.paper),
             seed=self.run.seed,
             benchmark=study.benchmark,
             space=study.space,

@@ -1,7 +1,7 @@
 """The command that does a job, the same on a laptop and on a cluster: `python -m bench.study.work DIRECTORY`.
 
-It holds the job's lease, renews its heartbeat, and leaves its result or an error.json. Where MNGNAS_BENCH_PARENT names the
-process that started it, it ends with that process. Exit status: 0 done, 2 a user's mistake, 1 anything else.
+It holds the job's lease, renews its heartbeat, and leaves its result or an error.json. Where MNGNAS_BENCH_PARENT names
+the process that started it, it ends with that process. Exit status: 0 done, 2 a user's mistake, 1 anything else.
 """
 
 import importlib
@@ -12,11 +12,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from bench.files import write_atomically
-from bench.study.jobs import ERROR, HEARTBEAT_SECONDS, Job, Lease, Status, load_job, save_status, wait_for
+from bench.study.jobs import ERROR, HEARTBEAT_SECONDS, LOG, STATUS, Job, Lease, Status, load_job, save_status, wait_for
 from mngnas.errors import UserError
 
 PARENT_VARIABLE = "MNGNAS_BENCH_PARENT"
@@ -29,7 +30,8 @@ Report = Callable[[Status], None]
 class Work(Protocol):
     """What does jobs of one kind: goes on from what is in the directory, and leaves the job's result."""
 
-    def __call__(self, job: Job, report: Report) -> None: ...
+    def __call__(self, job: Job, report: Report) -> None:
+        """Do it; `report` may be called as often as one likes."""
 
 
 KINDS = {  # module and function, imported when a job of the kind comes
@@ -58,7 +60,14 @@ class _Heart:
     def __init__(self, directory: Path, lease: Lease) -> None:
         self.directory, self.lease, self.status = directory, lease, Status()
         self.parent = int(os.environ.get(PARENT_VARIABLE, "0"))
-        threading.Thread(target=self._beat, daemon=True).start()
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """No more beats."""
+        self.stopped.set()
+        self.thread.join()
 
     def report(self, status: Status) -> None:
         """Called by the work, as often as it likes."""
@@ -66,7 +75,7 @@ class _Heart:
 
     def _beat(self) -> None:
         written, at = self.status, 0.0
-        while True:
+        while not self.stopped.is_set():
             if self.parent and os.getppid() != self.parent:
                 os._exit(1)
             now = time.monotonic()
@@ -74,11 +83,9 @@ class _Heart:
                 if at and not self.lease.is_mine:
                     os._exit(1)  # somebody else is at it
                 written, at = self.status, now
-                try:
+                with suppress(OSError):  # a full disk is told by the work itself; a heartbeat may come late
                     save_status(self.directory, written)
-                except OSError:
-                    pass  # a full disk is told by the work itself; a heartbeat may come late
-            time.sleep(0.5)
+            self.stopped.wait(0.5)
 
 
 def main(directory: Path) -> int:
@@ -91,8 +98,11 @@ def main(directory: Path) -> int:
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    heart = _Heart(directory, lease)
     try:
-        do(job, _Heart(directory, lease).report)
+        do(job, heart.report)
+        heart.stop()
+        _tidy(directory)
         return 0
     except UserError as error:
         return _failed(directory, str(error), 2)
@@ -108,6 +118,13 @@ def main(directory: Path) -> int:
         lease.release()
 
 
+def _tidy(directory: Path) -> None:
+    """Once the result is there nobody needs to know how it came about, unless something was said."""
+    (directory / STATUS).unlink(missing_ok=True)
+    if (directory / LOG).exists() and not (directory / LOG).stat().st_size:
+        (directory / LOG).unlink()
+
+
 def _failed(directory: Path, reason: str, status: int) -> int:
     try:
         write_atomically(directory / ERROR, json.dumps({"reason": reason[:1000]}).encode())
@@ -117,4 +134,6 @@ def _failed(directory: Path, reason: str, status: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    from bench.study import work  # not this second copy of the module
+
+    sys.exit(work.main(Path(sys.argv[1])))

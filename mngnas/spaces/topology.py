@@ -72,7 +72,11 @@ class Topology(Space):
     @cached_property
     def connected(self) -> np.ndarray:
         """Which architectures have a path from input to output: all but 341, bool `[15625]`; read-only."""
-        found: np.ndarray = self.canonical_indices != self.to_index((NONE,) * len(EDGES))
+        reached = np.zeros((self.n_arch, N_NODES), dtype=bool)
+        reached[:, 0] = True
+        for edge, (source, target) in enumerate(EDGES):  # EDGES are sorted by target
+            reached[:, target] |= reached[:, source] & (self.all_archs[:, edge] != NONE)
+        found = reached[:, -1].copy()
         found.flags.writeable = False
         return found
 

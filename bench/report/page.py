@@ -3,8 +3,17 @@
 import base64
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bench.report.runs import StudyRuns
+
+N = TypeVar("N")
+CsvRow = tuple[str | int | float, ...]
 
 
 @dataclass(frozen=True)
@@ -16,10 +25,10 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Running text."""
+    """Running text; "lead": what the whole page says, "warning": what to beware of."""
 
     text: str
-    is_warning: bool = False
+    style: Literal["", "lead", "warning"] = ""
 
 
 @dataclass(frozen=True)
@@ -45,17 +54,46 @@ class TextTable:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A picture with its caption."""
+class Csv:
+    """The numbers behind a picture; an undefined number is NaN, one that does not apply is ""."""
+
+    name: str  # of the file; pictures of the same numbers share it
+    header: tuple[str, ...]
+    rows: Callable[[], Iterable[CsvRow]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its caption; it is drawn when the page is written."""
+
+    name: str  # of the file
+    title: str
+    draw: Callable[[], "Figure"]
+    caption: str
+    csv: Csv
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What few readers need: folded in HTML, under a heading of its own in Markdown. It holds no picture."""
 
     title: str
-    name: str
-    svg: bytes
-    caption: str
-    data: str  # name of the CSV
+    blocks: tuple["Block", ...]
 
 
-Block = Heading | Paragraph | Facts | Code | TextTable | Drawing
+Block = Heading | Paragraph | Facts | Code | TextTable | Picture | Folded
+
+
+@dataclass(frozen=True)
+class Section(Generic[N]):
+    """One topic of a report: its numbers, and the blocks that show them.
+
+    `numbers` gives a frozen dataclass, or None where a study has nothing for the topic, which is then left out.
+    """
+
+    name: str  # key in results.json
+    numbers: "Callable[[StudyRuns], N | None]"
+    blocks: Callable[[N], Sequence[Block]]
 
 
 CSS = """
@@ -63,25 +101,27 @@ CSS = """
 body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
-p, figcaption { max-width: 46rem; }
+p, figcaption { max-width: 46rem; } p { font-size: .95rem; } p.lead { font-size: 1.08rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; font-size: .92rem; }
 dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
-.warning { border-left: 4px solid #D55E00; padding: .1rem .8rem; background: #FFF4EC; margin: .4rem 0; }
+p.warning { border-left: 4px solid #D55E00; padding: .1rem .8rem; background: #FFF4EC; margin: .4rem 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .9rem .4rem 0; border-bottom: 1px solid #ddd; }
 th { font-weight: 600; border-bottom: 2px solid #888; vertical-align: bottom; }
 td small { display: block; color: #555; white-space: nowrap; }
-p { font-size: .95rem; } figure { margin: 1.5rem 0 2.5rem; } figure img { max-width: 100%; height: auto; }
+figure { margin: 1.5rem 0 2.5rem; } figure img { max-width: 100%; height: auto; }
 figcaption { font-size: .9rem; color: #333; } pre { background: #f5f5f5; padding: .7rem; white-space: pre-wrap; }
+details { margin: 2.4rem 0; border-top: 1px solid #ddd; padding-top: .8rem; }
+summary { font-size: 1.2rem; font-weight: 700; cursor: pointer; }
 @media print { body { max-width: none; margin: 0; font-size: 10pt; } figure, tr { break-inside: avoid; }
   .wide { overflow: visible; } }
 """
 
 
-def to_html(title: str, blocks: Iterable[Block]) -> str:
-    """One page that needs no other file."""
-    body = "\n".join(map(_html_block, blocks))
+def to_html(title: str, blocks: Iterable[Block], drawings: Mapping[str, bytes]) -> str:
+    """One page that needs no other file; `drawings` holds the SVG of every picture by its name."""
+    body = "\n".join(_html_block(block, drawings) for block in blocks)
     name = html.escape(title)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{name}</title>\n'
@@ -90,12 +130,13 @@ def to_html(title: str, blocks: Iterable[Block]) -> str:
     )
 
 
-def _html_block(block: Block) -> str:
+def _html_block(block: Block, drawings: Mapping[str, bytes]) -> str:
     match block:
         case Heading(text):
             return f"<h2>{html.escape(text)}</h2>"
-        case Paragraph(text, is_warning):
-            return f"{'<p class=warning>' if is_warning else '<p>'}{html.escape(text)}</p>"
+        case Paragraph(text, style):
+            tag = f'<p class="{style}">' if style else "<p>"
+            return f"{tag}{html.escape(text)}</p>"
         case Facts(rows):
             pairs = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
             return f"<dl>{''.join(pairs)}</dl>"
@@ -105,12 +146,19 @@ def _html_block(block: Block) -> str:
             top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
             body = "\n".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)
             return f'<div class="wide"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-        case Drawing(title, name, svg, caption, data):
-            source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-            image = f'<img src="{source}" alt="{html.escape(title)}" width="{_pixels(svg)}">'
-            link = f'Numbers: <a href="figures/{data}.csv">figures/{data}.csv</a>'
-            text = f"<strong>{html.escape(title)}.</strong> {html.escape(caption)} {link}"
-            return f'<figure id="{name}">{image}<figcaption>{text}</figcaption></figure>'
+        case Picture():
+            return _html_picture(block, drawings[block.name])
+        case Folded(title, inside):
+            body = "\n".join(_html_block(one, drawings) for one in inside)
+            return f"<details>\n<summary>{html.escape(title)}</summary>\n{body}\n</details>"
+
+
+def _html_picture(picture: Picture, svg: bytes) -> str:
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+    image = f'<img src="{source}" alt="{html.escape(picture.title)}" width="{_pixels(svg)}">'
+    link = f'Numbers: <a href="figures/{picture.csv.name}.csv">figures/{picture.csv.name}.csv</a>'
+    text = f"<strong>{html.escape(picture.title)}.</strong> {html.escape(picture.caption)} {link}"
+    return f'<figure id="{picture.name}">{image}<figcaption>{text}</figcaption></figure>'
 
 
 def _html_cell(text: str) -> str:
@@ -135,18 +183,23 @@ def _markdown_block(block: Block) -> str:
     match block:
         case Heading(text):
             return f"## {text}"
-        case Paragraph(text, is_warning):
-            return f"> **Note.** {_markdown_text(text)}" if is_warning else _markdown_text(text)
+        case Paragraph(text, style):
+            text = _markdown_text(text)
+            return {"": text, "lead": f"**{text}**", "warning": f"> **Note.** {text}"}[style]
         case Facts(rows):
             return "\n".join(f"- **{name}**: {_markdown_text(value)}" for name, value in rows)
         case Code(lines):
             return "\n".join(["```sh", *lines, "```"])
         case TextTable(head, rows):
-            cells = [head, ("---",) * len(head), *(map(_markdown_text, row) for row in rows)]
+            cells = [tuple(map(_markdown_text, head)), ("---",) * len(head)]
+            cells += [tuple(map(_markdown_text, row)) for row in rows]
             return "\n".join(f"| {' | '.join(row)} |" for row in cells)
-        case Drawing(title, name, _, caption, data):
-            text = f"{_markdown_text(caption)} Numbers: [figures/{data}.csv](figures/{data}.csv)"
+        case Picture(name, title, _, caption, csv):
+            text = f"{_markdown_text(caption)} Numbers: [figures/{csv.name}.csv](figures/{csv.name}.csv)"
+            title = _markdown_text(title)
             return f"### {title}\n\n![{title}](figures/{name}.svg)\n\n{text}"
+        case Folded(title, inside):
+            return "\n\n".join([f"## {title}", *map(_markdown_block, inside)])
 
 
 def _markdown_text(text: str) -> str:

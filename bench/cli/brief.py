@@ -1,0 +1,34 @@
+"""`run_bench.py brief`: brief stand-alone training of some of a study's architectures."""
+
+import argparse
+from pathlib import Path
+
+from bench.cli.options import PROGRAM, Commands, add_jobs, check_device, parallel, positive
+from bench.cli.progress import shown
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    text = "train some of a study's architectures alone, briefly: a ranking to tune by"
+    parser = commands.add_parser("brief", help=text, description=text)
+    parser.add_argument("study", type=Path, metavar="DIR")
+    parser.add_argument("--archs", type=positive, default=100, help="how many, at random (default: 100)")
+    parser.add_argument("--steps", type=positive, default=500, help="batches for each (default: 500)")
+    add_jobs(parser)
+    parser.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> None:
+    """Train what is missing."""
+    from bench.study.brief import train_briefly
+    from bench.study.executor import LocalExecutor
+    from bench.study.spec import load_study
+
+    device = load_study(options.study).device
+    check_device(device)
+    executor = LocalExecutor(parallel(options.jobs, device))
+    with shown() as show:
+        found = train_briefly(options.study, options.archs, options.steps, executor, show)
+    accuracy = found.scores.score
+    print(f"{len(accuracy)} architectures after {found.steps} steps: mean accuracy {accuracy.mean():.3f}")
+    print(f"compare methods with it: {PROGRAM} report {options.study}")

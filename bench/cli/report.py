@@ -1,0 +1,46 @@
+"""`run_bench.py report`: a study's report, made anew from its finished runs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench.cli.options import Commands, add_archive, add_target, table_of
+from bench.truth import Table
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    text = "make a study's report from its finished runs"
+    parser = commands.add_parser("report", help=text, description=text)
+    parser.add_argument("study", type=Path, metavar="DIR")
+    add_archive(parser)
+    add_target(parser)
+    parser.set_defaults(command=command)
+
+
+def command(options: argparse.Namespace) -> None:
+    """Make the report; studies of older versions are read too."""
+    from bench.study.jobs import read_json
+    from bench.study.records import load_runs
+
+    about = read_json(options.study / "study.json")
+    if not {"benchmark", "dataset"} <= set(about):
+        first = load_runs(options.study)[0].record
+        about = {"benchmark": first.benchmark, "dataset": first.dataset}
+    options.benchmark = str(about["benchmark"])
+    options.mirror = options.mirror or about.get("mirror")
+    if options.archive is None and about.get("archive") and Path(str(about["archive"])).exists():
+        options.archive = Path(str(about["archive"]))
+    table = table_of(options)
+    write_report(options.study, table, str(about["dataset"]), options.split, options.epochs, options.resamples)
+
+
+def write_report(study: Path, table: Table, dataset: str, split: str, epochs: int | None, resamples: int) -> None:
+    """Write it and say where."""
+    from bench.report import report
+    from bench.truth.table import default_target
+
+    print("computing correlations and drawing the report", file=sys.stderr)
+    paths = report(study, table, target=default_target(table, dataset, split, epochs), resamples=resamples)
+    print(paths.summary)
+    print(f"report: {paths.html}")

@@ -1,0 +1,197 @@
+"""`run_bench.py run` and `ablate`: train, score all architectures, write the report."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.options import (
+    Commands,
+    add_benchmark,
+    add_device,
+    add_jobs,
+    add_methods_from,
+    check_device,
+    dataset_of,
+    defaults,
+    method_folders,
+    parallel,
+    seeds,
+    table_of,
+)
+from bench.cli.progress import shown
+from bench.cli.report import write_report
+from mngnas.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.study.spec import PlannedRun, Study
+    from bench.truth import Table
+
+_ROWS = Path(__file__).parent / "ablations.txt"
+_LIKE_ALONE = ("strategy", "seeds", "preset", "set", "benchmark", "dataset")  # what a study's file says itself
+
+
+def add(commands: Commands) -> None:
+    """Add both commands."""
+    text = "train supernets and other methods, score all architectures, write the report"
+    _add(commands.add_parser("run", help=text, description=text), defaults()["strategies"], 3, "")
+    text = "the same as run, with the rows of a file: methods and what was changed in them"
+    ablate = commands.add_parser("ablate", help=text, description=text)
+    _add(ablate, None, 5, "-ablations")
+    ablate.add_argument("--rows", type=Path, default=_ROWS, help="a strategy a line (default: %(default)s)")
+
+
+def _add(parser: argparse.ArgumentParser, strategies: str | None, n_seed: int, suffix: str) -> None:
+    add_benchmark(parser)
+    parser.set_defaults(benchmark=None)
+    parser.add_argument(
+        "--strategy",
+        help="names, variants name[field=value,...] or shell-style patterns, separated by commas; ! before one leaves "
+        f"out (default: {strategies or 'the rows of --rows'})",
+    )
+    parser.add_argument("--seeds", type=seeds, help=f"how many, counted from 0, or 5-14 (default: {n_seed})")
+    parser.add_argument("--preset", help="a name that `list` shows, or a .toml file (default: digits or cpu)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="ENTRY=VALUE",
+        help="change an entry of the preset, training.passes=1000 for example; may be given several times",
+    )
+    parser.add_argument("--like", type=Path, metavar="STUDY", help="all that another study's study.json says, again")
+    where = f"runs/BENCHMARK-DATASET-PRESET{suffix}"
+    parser.add_argument("--out", type=Path, help=f"the study's directory (default: {where})")
+    add_device(parser)
+    add_jobs(parser)
+    add_methods_from(parser)
+    parser.set_defaults(command=command, suffix=suffix, rows=None, strategies=strategies, n_seed=n_seed)
+
+
+def command(options: argparse.Namespace) -> None:
+    """Run what is missing of a study, and make its report."""
+    from bench.study.executor import LocalExecutor
+    from bench.study.run import job_of
+    from bench.study.spec import open_study
+
+    study, table = _like(options) if options.like else _asked(options)
+    out = options.out or Path("runs") / _directory_name(study, options.suffix)
+    check_device(study.device)
+    for run in study.runs:
+        _check_method(study, run)
+    open_study(out, study)
+    jobs = [job_of(out, run) for run in study.runs]
+    print(f"{len(jobs)} runs on {study.images} in {out}: {_what(study)}", file=sys.stderr)
+    with shown() as show:
+        executor = LocalExecutor(min(parallel(options.jobs, study.device), len(jobs)))
+        failures = executor.run(_not_packed(out, jobs), show)
+    for failure in failures:
+        print(f"run {failure.job.name} failed: {failure.reason}", file=sys.stderr)
+    if len(failures) < len(jobs):
+        write_report(out, table, study.dataset, "test", None, 1000)
+    if failures:
+        raise UserError(f"{len(failures)} of {len(jobs)} runs failed; the same command tries them again")
+
+
+def _asked(options: argparse.Namespace) -> "tuple[Study, Table]":
+    """The study that the options describe."""
+    from bench.study.preset import load_preset, with_changes
+    from bench.study.spec import PlannedRun, Study
+    from mngnas.data.datasets import load_images
+    from mngnas.methods.registry import select
+
+    options.benchmark = options.benchmark or "nb201"
+    folders, changes = method_folders(options), tuple(options.set or ())
+    picked = select(options.strategy or (options.strategies or _rows(options.rows)), folders)
+    dataset = dataset_of(options)
+    check_device(options.device)
+    preset = load_preset(options.preset or ("digits" if dataset == "digits" else "cpu"), folders)
+    preset = with_changes(preset, changes, folders)
+    table = table_of(options)
+    study = Study(
+        benchmark=options.benchmark,
+        space=table.search_space,
+        dataset=dataset,
+        images=load_images(dataset, options.mirror).train.name,
+        preset=preset,
+        changes=changes,
+        table_checksum=table.checksum,
+        device=options.device,
+        runs=tuple(
+            PlannedRun(name, changed, seed)
+            for seed in (options.seeds or range(options.n_seed))
+            for name, changed in picked
+        ),
+        mirror=options.mirror,
+        archive=str(options.archive.resolve()) if options.archive else None,
+        methods_from=tuple(map(str, folders)),
+    )
+    return study, table
+
+
+def _like(options: argparse.Namespace) -> "tuple[Study, Table]":
+    """The study that another study's file describes, whatever its preset was called."""
+    from bench.study.preset import PROTOCOL
+    from bench.study.spec import load_study
+
+    given = [f"--{name}" for name in _LIKE_ALONE if getattr(options, name) is not None]
+    if given:
+        raise UserError(f"--like says what {', '.join(given)} would say: give only one of the two")
+    study = load_study(options.like)
+    if study.protocol != PROTOCOL:
+        raise UserError(
+            f"{options.like} is of protocol {study.protocol}, this is {PROTOCOL}: check out its commit first"
+        )
+    options.benchmark = study.benchmark
+    options.mirror = options.mirror or study.mirror
+    if options.archive is None and study.archive and Path(study.archive).exists():
+        options.archive = Path(study.archive)
+    table = table_of(options)
+    if table.checksum != study.table_checksum:
+        raise UserError(f"{options.like} was made with another table {study.benchmark!r}")
+    folders = method_folders(options) or study.method_folders
+    archive = str(options.archive.resolve()) if options.archive else None
+    return replace(study, mirror=options.mirror, archive=archive, methods_from=tuple(map(str, folders))), table
+
+
+def _rows(path: Path) -> str:
+    """The lines of a file of strategies, as one pattern."""
+    try:
+        lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    rows = [line for line in lines if line]
+    if not rows:
+        raise UserError(f"{path} has no strategy in it")
+    return ",".join(rows)
+
+
+def _check_method(study: "Study", run: "PlannedRun") -> None:
+    """What is wrong with a variant or with its space is told before anything starts."""
+    from bench.study.preset import method_config
+    from mngnas.methods.registry import method_entry
+
+    entry = method_entry(run.method, study.method_folders)
+    if reason := entry.info.not_in.get(study.space):
+        raise UserError(f"{run.method} does not run in {study.space}: {reason}")
+    method_config(entry, study.preset, run.changes)
+
+
+def _not_packed(out: Path, jobs: list[Any]) -> list[Any]:
+    from bench.study.records import packed_names
+
+    packed = packed_names(out)
+    return [job for job in jobs if job.name not in packed]
+
+
+def _directory_name(study: "Study", suffix: str) -> str:
+    """With the changes of the preset, so that two settings are two studies."""
+    parts = [study.benchmark, study.dataset, study.preset.name, *study.changes]
+    return "-".join(part.replace(" ", "").replace("/", "_") for part in parts)[:150] + suffix
+
+
+def _what(study: "Study") -> str:
+    from bench.study.records import MethodRef
+
+    variants = list(dict.fromkeys(MethodRef(run.method, run.changes).variant for run in study.runs))
+    named = ", ".join(variants) if len(variants) <= 6 else f"{len(variants)} methods and variants"
+    return f"{named} x {len({run.seed for run in study.runs})} seeds"

@@ -1,0 +1,215 @@
+"""A method's scores beside the ground truth: what every topic of a report is computed from.
+
+A `Method` is one ranking of all runs with the same method, changes and preset. Different rankings ("inherited" and
+"retrained" scores, say) are different methods here, and nothing joins them.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from bench.stats.intervals import Estimate, OverSeeds, bootstrap_mean
+from bench.stats.metrics import METRICS, InTop, Metric
+from bench.study.records import Run, RunRecord
+from bench.study.records import Scores as Ranking
+
+GENERATOR_SEED = 0  # of every bootstrap in a report
+TAU = METRICS["kendall_tau_b"]
+
+
+@dataclass(frozen=True)
+class OfMethod:
+    """Whose numbers these are: the first fields of all that a report says about a method."""
+
+    label: str  # as shown in tables and pictures
+    name: str  # of the method without its changes
+    strategy: str  # as given on the command line: "name", or "name[field=value,...]"
+    preset: str  # with its changes
+    scores: str  # name of the ranking; "" where this is about the runs as such
+    place: int  # in the order of the results table: one look in all pictures
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether some of the method's settings are not its own."""
+        return self.strategy != self.name
+
+    @property
+    def identity(self) -> tuple[str, str, str, str, str, int]:
+        """The fields in order, to begin another `OfMethod` with."""
+        return self.label, self.name, self.strategy, self.preset, self.scores, self.place
+
+
+def ranked(values: np.ndarray) -> np.ndarray:
+    """Scores `[n]` with what is not finite just below the lowest finite one; all NaN where none is finite."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return values
+    if not finite.any():
+        return np.full(len(values), np.nan)
+    lowest = float(values[finite].min())
+    return np.where(finite, values, lowest - max(1.0, abs(lowest)))
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One ranking of one run, for the n of its architectures that have a ground truth."""
+
+    run: Run
+    ranking: str
+    arch_index: np.ndarray  # int64 [n]
+    columns: Mapping[str, np.ndarray]  # [n] each, as `ranked` makes them; the first is the score
+    true: np.ndarray  # [n]
+    n_not_finite: int  # architectures without a finite score, which stand last
+    _known: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.run.record.seed
+
+    @property
+    def score(self) -> np.ndarray:
+        """The first column, [n]."""
+        return next(iter(self.columns.values()))
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are scores, and some are finite."""
+        return bool(len(self.true) and np.isfinite(self.score).all())
+
+    @property
+    def all_scores(self) -> Ranking:
+        """Also of architectures without a ground truth, as they are in the run."""
+        return self.run.scores.rankings[self.ranking]
+
+    @cached_property
+    def architectures(self) -> bytes:
+        """Equal for the same architectures in any order."""
+        return np.sort(self.arch_index).tobytes()
+
+    def part(self, keep: np.ndarray) -> "Scored":
+        """The architectures where `keep`, bool `[n]`, holds."""
+        columns = {name: values[keep] for name, values in self.columns.items()}
+        return Scored(self.run, self.ranking, self.arch_index[keep], columns, self.true[keep], self.n_not_finite)
+
+    def value(self, metric: Metric, column: str = "") -> float:
+        """A metric of a column, by default of the score; NaN without architectures or finite scores. Computed once."""
+        key = metric.name, column
+        if key not in self._known:
+            predicted = self.columns[column] if column else self.score
+            usable = len(predicted) and np.isfinite(predicted).all()
+            self._known[key] = metric.function(predicted, self.true) if usable else math.nan
+        return self._known[key]
+
+
+def scored_of(run: Run, ranking: str, truth: np.ndarray) -> Scored:
+    """A run's ranking beside the ground truth `[n_arch]`."""
+    found = run.scores.rankings[ranking]
+    true = truth[found.arch_index]
+    known = np.isfinite(true)
+    not_finite = int((~np.isfinite(found.score[known])).sum())
+    columns = {name: ranked(values[known]) for name, values in found.columns.items()}
+    return Scored(run, ranking, found.arch_index[known], columns, true[known], not_finite)
+
+
+@dataclass(frozen=True, eq=False)
+class Method(OfMethod):
+    """All runs of a method, seen through one of their rankings."""
+
+    is_main: bool  # whether the ranking is the first of its runs
+    asked: bool  # whether it was allowed to ask the ground truth
+    seeds: tuple[Scored, ...]  # in the order of the seeds
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that all seeds have; the first is the score."""
+        return tuple(name for name in self.seeds[0].columns if all(name in one.columns for one in self.seeds))
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seeds of `seeds`."""
+        return tuple(scored.seed for scored in self.seeds)
+
+    @property
+    def group(self) -> str:
+        """Methods of one group are compared: all main rankings, and further ones of the same name."""
+        return "" if self.is_main else self.scores
+
+    def values(self, metric: Metric, column: str = "") -> tuple[float, ...]:
+        """The metric of each seed."""
+        return tuple(scored.value(metric, column) for scored in self.seeds)
+
+
+@dataclass(frozen=True, eq=False)
+class RunGroup(OfMethod):
+    """All runs of a method with its changes and one preset, whether it ranks or not."""
+
+    runs: tuple[Run, ...]  # in the order of the seeds
+
+    @property
+    def records(self) -> tuple[RunRecord, ...]:
+        """Of the runs."""
+        return tuple(run.record for run in self.runs)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the runs."""
+        return tuple(record.seed for record in self.records)
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was allowed to ask the ground truth."""
+        return any(record.oracle is not None for record in self.records)
+
+
+def preset_of(record: RunRecord) -> str:
+    """The preset with its changes."""
+    return " ".join((record.preset, *record.changes))
+
+
+def group_of(record: RunRecord) -> tuple[str, str, str]:
+    """Equal for runs that differ in their seeds only."""
+    return record.method.name, json.dumps(record.method.changes, sort_keys=True), preset_of(record)
+
+
+# ------------------------------------------------------------------------------------------------------------ measured
+
+
+def measured(seeds: Sequence[Scored], metric: Metric, column: str = "") -> OverSeeds:
+    """A metric over the seeds, without an interval over architectures."""
+    return OverSeeds.of([one.value(metric, column) for one in seeds], [looked_at(metric, one.true) for one in seeds])
+
+
+def resampled(seeds: Sequence[Scored], metric: Metric, n_arch: int, resamples: int) -> OverSeeds:
+    """A metric of the scores with the bootstrap interval of its mean over architectures as well.
+
+    Only for metrics that the bootstrap has from counts; the others would take minutes.
+    """
+    defined = [one for one in seeds if math.isfinite(one.value(metric))]
+    pairs = [(one, one.score) for one in defined]
+    plain = measured(seeds, metric)
+    return OverSeeds.of(plain.values, plain.n, bootstrapped(pairs, metric, n_arch, resamples))
+
+
+def bootstrapped(scores: Sequence[tuple[Scored, np.ndarray]], metric: Metric, n_arch: int, resamples: int) -> Estimate:
+    """The mean of a metric over runs and scores `[n]` of their architectures, by the same resamples for all methods."""
+    if not scores:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    pairs = [tuple(_everywhere(one.arch_index, values, n_arch) for values in (x, one.true)) for one, x in scores]
+    rng = np.random.default_rng(GENERATOR_SEED)
+    return bootstrap_mean([(x, y) for x, y in pairs], metric, resamples=resamples, rng=rng)
+
+
+def looked_at(metric: Metric, true: np.ndarray) -> int:
+    """How many architectures a metric looks at."""
+    return int(metric.function.members(true).sum()) if isinstance(metric.function, InTop) and len(true) else len(true)
+
+
+def _everywhere(index: np.ndarray, values: np.ndarray, n_arch: int) -> np.ndarray:
+    everywhere = np.full(n_arch, np.nan)
+    everywhere[index] = values
+    return everywhere

@@ -1,0 +1,213 @@
+"""How well each method ranks: the main table, and its first column as the main picture."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.report.look import REFERENCE, look_of, name_rows, row_a_method, seeds_and_mean
+from bench.report.page import Block, Csv, CsvRow, Heading, Paragraph, Picture, Section, TextTable
+from bench.report.runs import StudyRuns
+from bench.report.scores import GENERATOR_SEED, TAU, Method, OfMethod, bootstrapped, measured, resampled
+from bench.report.sections.references import references
+from bench.report.text import STAR, by_column, count, estimate, listed, over_seeds, starred
+from bench.stats.evaluation import ReferenceRow
+from bench.stats.intervals import Estimate, OverSeeds
+from bench.stats.metrics import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = (TAU, METRICS["spearman_rho"])
+
+
+@dataclass(frozen=True)
+class ResultRow(OfMethod):
+    """How well a method ranks."""
+
+    is_main: bool  # whether it is its method's main ranking
+    asked: bool  # whether the method was allowed to ask the ground truth
+    seeds: tuple[int, ...]
+    is_sample: bool  # whether some architecture with a ground truth has no score
+    n_not_finite: tuple[int, ...]  # architectures without a finite score, which stand last; of each seed
+    score: str  # name of the column that it ranks by
+    metrics: Mapping[str, OverSeeds]  # by the names in bench.stats.metrics
+    tau_connected: OverSeeds  # without the architectures that join input and output nowhere
+    tau_by_column: Mapping[str, OverSeeds]  # ranked by each of the other columns
+    tau_of_parameters: Estimate  # of the parameter count, over the same architectures
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Every ranking of the study, and the lines that the picture compares them with."""
+
+    rows: tuple[ResultRow, ...]
+    references: tuple[ReferenceRow, ...]
+    resamples: int
+    generator_seed: int = GENERATOR_SEED
+
+
+def rankings(study: StudyRuns) -> Rankings | None:
+    """Of every method that ranks."""
+    if not study.methods:
+        return None
+    rows = tuple(_measured(study, method) for method in study.methods)
+    return Rankings(rows, study.once(references).rows, study.resamples)
+
+
+def _measured(study: StudyRuns, method: Method) -> ResultRow:
+    seeds, n_known = method.seeds, np.isfinite(study.truth).sum()
+    joined = [scored.part(study.space.connected[scored.arch_index]) for scored in seeds]
+    n_arch = study.space.n_arch
+    return ResultRow(
+        *method.identity,
+        is_main=method.is_main,
+        asked=method.asked,
+        seeds=method.seed_numbers,
+        is_sample=any(len(scored.true) < n_known for scored in seeds),
+        n_not_finite=tuple(scored.n_not_finite for scored in seeds),
+        score=method.columns[0],
+        metrics={metric.name: resampled(seeds, metric, n_arch, study.resamples) for metric in SHOWN},
+        tau_connected=measured(joined, TAU),
+        tau_by_column={name: measured(seeds, TAU, name) for name in method.columns[1:]},
+        tau_of_parameters=_of_parameters(study, method),
+    )
+
+
+def _of_parameters(study: StudyRuns, method: Method) -> Estimate:
+    common = np.flatnonzero(study.common).tobytes()
+    if all(scored.architectures == common for scored in method.seeds):
+        return study.once(references).rows[0].estimates[TAU.name]
+    costs = [
+        (scored, study.parameters[scored.arch_index].astype(float))
+        for scored in method.seeds
+        if np.isfinite(study.tau_of_parameters(scored))
+    ]
+    return bootstrapped(costs, TAU, study.space.n_arch, study.resamples)
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def blocks(numbers: Rankings) -> Sequence[Block]:
+    """The table and the picture."""
+    columns = tuple(dict.fromkeys(name for row in numbers.rows for name in row.tau_by_column))
+    head = ("method", "scores", "seeds", "Kendall tau-b", "Spearman rho", "tau-b, connected only")
+    table = TextTable(
+        (*head, *(f"tau-b {by_column(name)}" for name in columns), "parameter count’s tau-b here"),
+        tuple(_row(row, columns) for row in numbers.rows),
+    )
+    csv = Csv("tau", CSV_HEADER, partial(csv_rows, numbers))
+    title = "Rank correlation of every method"
+    return [
+        Heading("How well each method ranks"),
+        table,
+        Paragraph(_note(numbers, columns)),
+        Picture("tau", title, partial(draw_taus, numbers), _caption(numbers), csv),
+    ]
+
+
+def _row(row: ResultRow, columns: Sequence[str]) -> tuple[str, ...]:
+    n_seed = len(row.seeds)
+    seeds = f"{n_seed}\n{'seed' if n_seed == 1 else 'seeds'} {', '.join(map(str, row.seeds))}"
+    return (
+        *(starred(row.label, row.asked), scores_cell(row), seeds),
+        *(over_seeds(row.metrics[metric.name]) for metric in SHOWN),
+        over_seeds(row.tau_connected, show_n=True),
+        *(over_seeds(row.tau_by_column[name]) if name in row.tau_by_column else "" for name in columns),
+        estimate(row.tau_of_parameters),
+    )
+
+
+def scores_cell(row: ResultRow) -> str:
+    """The ranking, and of how many architectures it is."""
+    n = count(row.metrics[TAU.name].n)
+    lines = [row.scores, f"a sample, n = {n}" if row.is_sample else f"all, n = {n}"]
+    if any(row.n_not_finite):
+        lines.append(f"{count(row.n_not_finite)} not finite")
+    return "\n".join(lines)
+
+
+def _note(numbers: Rankings, columns: Sequence[str]) -> str:
+    whose: dict[str, list[str]] = {}
+    for row in numbers.rows:
+        whose.setdefault(row.score, []).append(row.label)
+    each = "; ".join(f"{score} ({', '.join(labels)})" for score, labels in whose.items())
+    text = (
+        "Means over seeds. “seeds”: 95 % t-interval of the mean over seeds; “archs”: 95 % bootstrap "
+        f"interval of the same mean over architectures ({numbers.resamples:,} resamples, generator seed "
+        f"{GENERATOR_SEED}). The score is the {each if len(whose) > 1 else next(iter(whose))}"
+    )
+    for name in columns:
+        text += f"; “{by_column(name)}” takes " + ("minus the loss, which ties less" if name == "minus_loss" else name)
+    text += "."
+    text += " The last column is the parameter count’s tau-b over the very architectures of the row."
+    if any(any(row.n_not_finite) for row in numbers.rows):
+        text += " Architectures whose score is not finite share the last place."
+    return text + (f" {STAR}" if any(row.asked for row in numbers.rows) else "")
+
+
+def _caption(numbers: Rankings) -> str:
+    ceiling = numbers.references[-1].estimates[TAU.name]
+    others = dict.fromkeys(row.scores for row in numbers.rows if not row.is_main)
+    markers = f" Filled markers are main rankings, open ones {listed(list(others))} scores." if others else ""
+    return (
+        "Small dots: one seed each. Large marker and thick bar: their mean and its 95 % interval over seeds (none for "
+        "one seed). Thin bar below: 95 % interval of the same mean over architectures. Dashed: the parameter count on "
+        "the same architectures; a method left of it tells less than counting does. Dotted: one seed of the "
+        f"table against the mean of its others (n = {ceiling.n:,})." + markers
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- picture
+
+CSV_HEADER = ("method", "strategy", "scores", "what", "seed", "tau", "ci_low", "ci_high", "n")
+
+
+def csv_rows(numbers: Rankings) -> Iterator[CsvRow]:
+    """The seeds, the mean with each interval and the parameter count of each method; then the reference rows."""
+    for row in numbers.rows:
+        tau, name = row.metrics[TAU.name], (row.label, row.strategy, row.scores)
+        for seed, value, n in zip(row.seeds, tau.values, tau.n, strict=True):
+            yield *name, "seed", seed, value, "", "", n
+        s, a, p = tau.spread, tau.architectures, row.tau_of_parameters
+        yield *name, "mean, interval over seeds", "", s.mean, s.ci_low, s.ci_high, s.n
+        if a is not None:
+            yield *name, "mean, interval over architectures", "", a.value, a.ci_low, a.ci_high, a.n
+        yield *name, "parameter count, same architectures", "", p.value, p.ci_low, p.ci_high, p.n
+    for reference in numbers.references:
+        e = reference.estimates[TAU.name]
+        yield reference.label, "", "", "reference", "", e.value, e.ci_low, e.ci_high, e.n
+
+
+def draw_taus(numbers: Rankings) -> "Figure":
+    """A row a method."""
+    return row_a_method([partial(plot_taus, numbers=numbers)], len(numbers.rows))
+
+
+def plot_taus(ax: "Axes", numbers: Rankings) -> "Axes":
+    """A row a method: its seeds as dots, the mean with both intervals, and the parameter count on the same scores."""
+    ends: list[float] = []
+    for y, row in enumerate(numbers.rows):
+        tau, colour = row.metrics[TAU.name], look_of(y)["color"]
+        spread, over_archs, parameters = tau.spread, tau.architectures, row.tau_of_parameters.value
+        seeds_and_mean(ax, y, y, tau.values, spread, filled=row.is_main)
+        if over_archs is not None:
+            interval = [over_archs.ci_low, over_archs.ci_high]
+            ax.plot(interval, [y + 0.22] * 2, "|-", color=colour, linewidth=1, label="95 % over architectures")
+            ends += interval
+        ax.plot([parameters] * 2, [y - 0.5, y + 0.5], color=REFERENCE, linestyle="--", label="parameter count")
+        ends += [*tau.values, spread.ci_low, spread.ci_high, parameters]
+    ceiling = numbers.references[-1].estimates[TAU.name].value
+    main = [y for y, row in enumerate(numbers.rows) if row.is_main]
+    if main and np.isfinite(ceiling):
+        ax.plot([ceiling] * 2, [-0.5, max(main) + 0.5], color=REFERENCE, linestyle=":", label="ceiling")
+        ends.append(ceiling)
+    ax.set_xlabel("Kendall tau-b")
+    return name_rows(ax, [row.label for row in numbers.rows], np.clip(ends, -1, 1))
+
+
+SECTION = Section("rankings", rankings, blocks)

@@ -1,0 +1,164 @@
+"""What was measured and with what, and how to make it again; at the end of the page."""
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.report.page import Block, Code, Facts, Folded, Paragraph, Section
+from bench.report.runs import StudyRuns
+from bench.report.scores import preset_of
+from bench.report.text import count, percent
+from bench.study.records import RunRecord
+
+TITLE = "Settings"
+
+
+@dataclass(frozen=True)
+class About:
+    """What was measured and with what."""
+
+    benchmark: str
+    dataset: str
+    images: str
+    target: str
+    search_space: str
+    n_arch: int
+    n_scored: tuple[int, int] | None  # fewest and most architectures of main rankings that have a ground truth
+    n_known: int  # architectures with a ground truth
+    best_true: float
+    presets: tuple[str, ...]
+    protocol: int
+    devices: tuple[str, ...]
+    versions: tuple[str, ...]
+    commits: tuple[str, ...]
+    dirty_runs: tuple[str, ...]
+    table_checksum: str
+    started: tuple[str, str]  # the first and the last run
+    papers: tuple[str, ...]  # "label: authors, year"
+    commands: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+def about(study: StudyRuns) -> About:
+    """From the records."""
+    records = [run.record for run in study.runs]
+    first = records[0]
+    sizes = [len(scored.true) for method in study.methods if method.is_main for scored in method.seeds]
+    return About(
+        *(first.benchmark, first.dataset, first.images, f"mean {study.target}", study.space.name),
+        n_arch=study.space.n_arch,
+        n_scored=(min(sizes), max(sizes)) if sizes else None,
+        n_known=int(np.isfinite(study.truth).sum()),
+        best_true=float(np.nanmax(study.truth)),
+        presets=different(map(preset_of, records)),
+        protocol=first.protocol,
+        devices=different(record.device for record in records),
+        versions=different(
+            f"{name} {version}" for record in records for name, version in sorted(record.versions.items())
+        ),
+        commits=different(record.commit for record in records),
+        dirty_runs=tuple(_dirty_runs(records)),
+        table_checksum=first.table_checksum,
+        started=(min(record.started for record in records), max(record.started for record in records)),
+        papers=different(
+            f"{record.method.label or record.method.name}: {record.method.paper}"
+            for record in records
+            if record.method.paper
+        ),
+        commands=tuple(_commands(study, records)),
+        settings=tuple(_settings(records)),
+    )
+
+
+def different(values: Iterable[str]) -> tuple[str, ...]:
+    """Each once, in the order of their first appearance."""
+    return tuple(dict.fromkeys(values))
+
+
+def _dirty_runs(records: Sequence[RunRecord]) -> list[str]:
+    seeds: dict[str, list[str]] = {}
+    for record in records:
+        if record.dirty:
+            seeds.setdefault(record.method.variant, []).append(str(record.seed))
+    return [f"{strategy} seed {', '.join(numbers)}" for strategy, numbers in seeds.items()]
+
+
+def _commands(study: StudyRuns, records: Sequence[RunRecord]) -> list[str]:
+    """Replay study.json; runs of another protocol need the sources that made them."""
+    from bench.study.preset import PROTOCOL
+
+    protocol, where = records[0].protocol, study.directory.as_posix()
+    words = ["python", "run_bench.py", "run", "--like", where, "--out", f"{where.rstrip('/')}-again"]
+    if protocol == PROTOCOL:
+        return [shlex.join(words)]
+    why = f"  # these runs are of protocol {protocol}, which gives other scores than today's {PROTOCOL}"
+    return [f"git checkout {shlex.quote(records[0].commit)}{why}", shlex.join(words)]
+
+
+def _settings(records: Sequence[RunRecord]) -> list[str]:
+    """Each different set of settings, a line a section, with the strategies that it belongs to."""
+    whose: dict[str, list[str]] = {}
+    for record in records:
+        text = "\n".join(_setting(*item) for item in sorted(record.config.items()))
+        whose.setdefault(text, []).append(record.method.variant)
+    return [f"{', '.join(different(names))}\n{text}" if len(whose) > 1 else text for text, names in whose.items()]
+
+
+def _setting(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{name}: " + ", ".join(f"{key} {json.dumps(one)}" for key, one in value.items())
+    return f"{name}: {value if isinstance(value, str) else json.dumps(value)}"
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def blocks(numbers: About) -> Sequence[Block]:
+    """Facts and commands, folded."""
+    return [
+        Folded(
+            TITLE,
+            (
+                Facts(_facts(numbers)),
+                Paragraph(
+                    "To make the runs again, in a copy of this project's repository; every run ends with this report:"
+                ),
+                Code(numbers.commands),
+            ),
+        )
+    ]
+
+
+def _facts(numbers: About) -> tuple[tuple[str, str], ...]:
+    benchmark = f"{numbers.benchmark}, data set {numbers.dataset}, search space {numbers.search_space}"
+    facts = (
+        ("images", numbers.images),
+        ("benchmark", benchmark),
+        ("target", f"{numbers.target}; the best architecture has {percent(numbers.best_true)} %"),
+        ("architectures scored", _scored(numbers)),
+        ("methods", "\n".join(numbers.papers)),
+        ("preset", ", ".join(numbers.presets)),
+        ("protocol version", str(numbers.protocol)),
+        ("device", "; ".join(numbers.devices)),
+        ("versions", ", ".join(numbers.versions)),
+        ("commit", ", ".join(numbers.commits) + (" with uncommitted changes" if numbers.dirty_runs else "")),
+        ("table checksum", numbers.table_checksum),
+        ("runs started", " to ".join(dict.fromkeys(numbers.started))),
+        ("settings", "\n".join(numbers.settings)),
+    )
+    return tuple((name, value) for name, value in facts if value)
+
+
+def _scored(numbers: About) -> str:
+    if numbers.n_scored is None:
+        return ""
+    if numbers.n_scored[0] == numbers.n_arch:
+        return f"all {numbers.n_arch:,}"
+    return f"{count(numbers.n_scored)} of {numbers.n_arch:,}"
+
+
+SECTION = Section("settings", about, blocks)

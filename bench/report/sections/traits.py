@@ -1,0 +1,86 @@
+"""Which traits of architectures a method's scores go along with, beside those that the ground truth goes along with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.report.page import Block, Heading, Paragraph, Section, TextTable
+from bench.report.runs import StudyRuns
+from bench.report.scores import OfMethod
+from bench.report.text import by_column, number
+from bench.stats.intervals import OverSeeds
+from bench.stats.metrics import spearman_rho
+
+Traits = Mapping[str, np.ndarray]  # by name, [n_arch]
+
+
+@dataclass(frozen=True)
+class TraitsRow(OfMethod):
+    """Spearman's rho between scores and a trait, by the trait's name."""
+
+    by_score: Mapping[str, OverSeeds]
+    by_column: Mapping[str, Mapping[str, OverSeeds]]  # ranked by each of the other columns
+
+
+@dataclass(frozen=True)
+class Favours:
+    """What each method favours."""
+
+    space: str
+    truth: Mapping[str, float]  # rho of the true accuracy
+    rows: tuple[TraitsRow, ...]
+
+
+def favours(study: StudyRuns) -> Favours | None:
+    """The ground truth of the architectures that all main rankings have, then every method's scores."""
+    traits = study.space.traits()
+    if not study.methods or not traits:
+        return None
+    rows = []
+    for method in study.methods:
+        columns = {
+            column: [_rhos(traits, scored.arch_index, scored.columns[column]) for scored in method.seeds]
+            for column in method.columns
+        }
+        over = {
+            column: {name: OverSeeds.of([one[name] for one in seeds]) for name in traits}
+            for column, seeds in columns.items()
+        }
+        score, *others = over
+        rows.append(TraitsRow(*method.identity, over[score], {column: over[column] for column in others}))
+    common = np.flatnonzero(study.common)
+    return Favours(study.space.label, _rhos(traits, common, study.truth[common]), tuple(rows))
+
+
+def _rhos(traits: Traits, index: np.ndarray, score: np.ndarray) -> dict[str, float]:
+    """Of scores `[n]` of the architectures `index` `[n]`; NaN if a score is not finite."""
+    if not len(score) or not np.isfinite(score).all():
+        return dict.fromkeys(traits, float("nan"))
+    return {name: spearman_rho(values[index], score) for name, values in traits.items()}
+
+
+def blocks(numbers: Favours) -> Sequence[Block]:
+    """One table."""
+    truth = ("ground truth", "", *map(number, numbers.truth.values()))
+    return [
+        Heading("What each method favours"),
+        TextTable(("method", "scores", *numbers.truth), (truth, *map(_row, numbers.rows))),
+        Paragraph(
+            "Spearman’s rho between the scores and a trait of the architectures, for cells the number of edges of the "
+            "live graph that carry an operation; the mean over seeds, in the first row for the true accuracy. A method "
+            "whose number is higher than the ground truth’s overrates architectures with that trait, one whose number "
+            "is lower underrates them."
+        ),
+    ]
+
+
+def _row(row: TraitsRow) -> tuple[str, ...]:
+    cells = []
+    for name, one in row.by_score.items():
+        others = (f"\n{by_column(column)} {number(found[name].spread.mean)}" for column, found in row.by_column.items())
+        cells.append(number(one.spread.mean) + "".join(others))
+    return row.label, row.scores, *cells
+
+
+SECTION = Section("traits", favours, blocks)

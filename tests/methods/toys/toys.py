@@ -1,0 +1,90 @@
+"""Small methods of every kind, found as a user's methods are: tests hold them to the same contract as the project's."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from mngnas.methods.gradient_method import GradientMethod
+from mngnas.methods.info import MethodInfo
+from mngnas.methods.searcher import Searcher
+from mngnas.methods.supernet_method import SupernetMethod
+from mngnas.methods.training_free_method import TrainingFreeMethod
+from mngnas.nets.build import build_supernet
+from mngnas.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class ToyConfig(Settings):
+    """One setting that counts and one that is never read."""
+
+    paths: int = setting(1, 1, 5)
+    idle: int = setting(0, 0, 9)
+
+
+class ToyDarts(GradientMethod):
+    """First order: alpha by the mixture on validation pictures, weights by the mixture on training pictures."""
+
+    info = MethodInfo("toy-darts", "Toy DARTS", "Liu et al. 2019", "mixture of all operations, first order", "gradient")
+
+    def weight_step(self, step):
+        return self.train_mixture(step.batch, self.mixture_weights(step.rng).detach())
+
+
+class ToyGdas(GradientMethod):
+    """Alpha by a noisy mixture, weights by one sampled path."""
+
+    info = MethodInfo("toy-gdas", "Toy GDAS", "Dong & Yang 2019", "one path, sampled by alpha", "gradient")
+
+    def mixture_weights(self, rng):
+        noise = torch.as_tensor(rng.gumbel(size=tuple(self.alpha.shape)), dtype=torch.float32)
+        return (self.alpha + noise).softmax(1)
+
+    def weight_step(self, step):
+        sampled = self.mixture_weights(step.rng).detach().argmax(1).tolist()
+        return self.train_paths(step.batch, [tuple(sampled)])
+
+
+class ToyFewShot(SupernetMethod):
+    """Two supernets; which one an architecture belongs to is decided by its last edge."""
+
+    info = MethodInfo("toy-few-shot", "Toy few-shot", "Zhao et al. 2021", "two supernets", "supernet")
+    Config = ToyConfig
+
+    def extra_parameters(self):
+        if not hasattr(self, "second"):
+            self.second = build_supernet(self.space, self.task.skeleton, self.task.seed + 1).to(self.task.device)
+        return list(self.second.parameters())
+
+    def network_of(self, arch):
+        return self.supernet if self.space.canonical(arch)[-1] in (0, 1, 2) else self.second
+
+    def step(self, step):
+        whole = self.supernet
+        archs = self.space.sample_uniform(step.rng, self.config.paths)
+        results = []
+        for arch in archs:
+            self.supernet = self.network_of(arch)
+            results.append(self.train_paths(step.batch, [arch]))
+            self.supernet = whole
+        first = results[0]
+        return type(first)(len(results), len(results) * len(step.batch.labels), first.loss)
+
+
+class ToyGradNorm(TrainingFreeMethod):
+    """The norm of the gradient of the loss."""
+
+    info = MethodInfo("toy-grad-norm", "Toy gradient norm", "Abdelfattah et al. 2021", "gradient norm", "training-free")
+
+    def score(self, network, batch):
+        F.cross_entropy(network(batch.images), batch.labels).backward()
+        return float(torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm())
+
+
+class ToyRandomSearch(Searcher):
+    """Uniformly drawn architectures."""
+
+    info = MethodInfo("toy-random", "Toy random search", "Bergstra & Bengio 2012", "uniform draws", "searcher")
+
+    def propose(self, history, rng):
+        return self.space.sample_uniform(rng, 1)[0]

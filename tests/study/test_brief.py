@@ -1,0 +1,124 @@
+"""Brief stand-alone training: which architectures, resumed after a kill, the same whatever the number of processes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench.study.brief import BRIEF, brief_archs, load_brief, train_briefly
+from bench.study.executor import Failure, LocalExecutor
+from bench.study.jobs import Job
+from bench.study.work import do
+from mngnas.errors import UserError
+from mngnas.spaces.topology import TOPOLOGY
+from tests.tiny import opened, tiny_study
+
+
+class InThisProcess:
+    """An executor without processes that counts what it did, and may stop early."""
+
+    def __init__(self, at_most=1000):
+        self.at_most, self.done = at_most, []
+
+    def run(self, jobs, _on_progress):
+        for job in jobs:
+            if len(self.done) >= self.at_most:
+                raise KeyboardInterrupt
+            job.save()
+            do(job)
+            self.done.append(job)
+        return []
+
+
+def quiet(_progress):
+    pass
+
+
+@pytest.fixture
+def study(tmp_path):
+    return opened(tmp_path / "study")
+
+
+def test_the_architectures_are_connected_scored_and_nested(study):
+    few, many = brief_archs(study, 5), brief_archs(study, 50)
+    assert many[:5] == few
+    assert len(set(many)) == 50
+    assert TOPOLOGY.connected[many].all()
+    assert len(brief_archs(study, 10_000)) < tiny_study().preset.sample + 1
+
+
+def test_trainings_are_kept_and_go_on(study):
+    with pytest.raises(KeyboardInterrupt):
+        train_briefly(study, 15, 3, InThisProcess(at_most=1), quiet)
+    assert len(load_brief(study).by_index) == 10
+    executor = InThisProcess()
+    found = train_briefly(study, 15, 3, executor, quiet)
+    assert [len(job.arguments["archs"]) for job in executor.done] == [5]
+    assert sorted(found.by_index) == sorted(brief_archs(study, 15))
+    assert load_brief(study) == found
+    assert train_briefly(study, 12, 3, InThisProcess(at_most=0), quiet) == found
+    assert not list(study.glob("brief-*"))
+
+
+def test_a_job_that_was_killed_goes_on_where_it_was(study):
+    archs = brief_archs(study, 3)
+    whole = train_briefly(study, 3, 3, InThisProcess(), quiet)
+    job = Job(study / "brief-x", "brief training", "scores.json", {"archs": archs, "steps": 3})
+    job.save()
+    half = {"steps": 3, "scores": {str(archs[0]): [0.25, 9.0]}}
+    (job.directory / "scores.part.json").write_text(json.dumps(half))
+    do(job)
+    found = json.loads((job.directory / "scores.json").read_text())["scores"]
+    assert found[str(archs[0])] == [0.25, 9.0]  # not trained again
+    assert [tuple(found[str(i)]) for i in archs[1:]] == [whole.by_index[i] for i in archs[1:]]
+
+
+def test_processes_find_the_same(study, tmp_path):
+    other = opened(tmp_path / "other")
+    assert train_briefly(study, 3, 3, LocalExecutor(2), quiet) == train_briefly(other, 3, 3, InThisProcess(), quiet)
+
+
+def test_longer_training_lowers_the_loss(study, tmp_path):
+    other = opened(tmp_path / "other")
+    few = train_briefly(study, 6, 2, InThisProcess(), quiet).scores
+    more = train_briefly(other, 6, 60, InThisProcess(), quiet).scores
+    assert more.columns["minus_loss"].mean() > few.columns["minus_loss"].mean() + 0.3
+    np.testing.assert_array_equal(few.arch_index, more.arch_index)
+
+
+def test_lengths_are_not_mixed(study):
+    train_briefly(study, 2, 3, InThisProcess(), quiet)
+    with pytest.raises(UserError, match=r"has brief trainings of 3 steps at 0\.1, not 4 at 0\.1: delete its brief"):
+        train_briefly(study, 2, 4, InThisProcess(), quiet)
+
+
+def test_a_failure_is_told(study):
+    class Failing:
+        def run(self, jobs, _on_progress):
+            return [Failure(jobs[0], "no memory")]
+
+    with pytest.raises(UserError, match="brief training failed: no memory; the same command goes on"):
+        train_briefly(study, 2, 3, Failing(), quiet)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "[]", '{"steps": 3}'),
+        '{"steps": 3, "learning_rate": 0.1, "scores": {"-1": [0.5, 1]}}',
+        '{"steps": 3, "learning_rate": 0.1, "scores": {"1": [1.5, 1]}}',
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_line(study, content):
+    (study / BRIEF).write_text(content)
+    with pytest.raises(UserError, match=r"brief\.json is not readable .*: delete it"):
+        load_brief(study)
+
+
+def test_the_former_name_is_read(study):
+    found = train_briefly(study, 2, 3, InThisProcess(), quiet)
+    (study / BRIEF).rename(study / "short.json")
+    assert load_brief(study) == found
+    assert load_brief(study.parent) is None
+    assert replace(found, by_index={}).scores.arch_index.shape == (0,)
