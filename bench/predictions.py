@@ -1,43 +1,28 @@
 """Reading other people's scores: a JSON or CSV file that gives architectures and one score each.
 
-An architecture may be written as
-
-- an architecture string of the search space, for example `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|`;
-- a key: text of one digit for each position, the numbers of its options. Where keys are not longer than indices, so
-  that text of digits could be either, it is an index, and one padded with zeros is refused;
-- the official index: any other whole number. A JSON number is always an index;
-- in the topology space, nested tuples as the few-shot NAS repository writes its keys, for each node its (operation,
-  source node) pairs: `[(('none', 0),), (('none', 0), ('none', 1)), ...]`.
-
-A file uses one of these; a file that mixes them is refused, which also catches keys that lost their leading zeros.
+An architecture may be written in any form of `bench.notation`. A file uses one of them; a file that mixes them is
+refused, which also catches keys that lost their leading zeros.
 """
 
 import csv
 import io
 import json
 import math
-import re
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.notation import Notation, short
 from mngnas.errors import UserError, unknown
 from mngnas.spaces import ArchitectureError, Space
-from mngnas.spaces.topology import EDGES, OPERATIONS, Topology
 
 ARCHITECTURE_COLUMNS = (  # in order of preference; case, "_" and " " do not matter
     *("arch_str", "net_str", "architecture_string", "architecture_str", "arch_string", "net_string"),
     *("architecture", "arch", "arch_key", "key", "net", "arch_index", "architecture_index", "index"),
 )
 _EXAMPLES = 5
-
-_PAIR = r"[(\[]\s*(?:'([^'\"]*)'|\"([^'\"]*)\")\s*,\s*%s\s*[)\]]"  # (operation, source node)
-_TUPLE_PAIR = re.compile(_PAIR % r"\d+")
-_BETWEEN = r"[\s,\[\]()]*"
-_CELL = re.compile(_BETWEEN + _BETWEEN.join(_PAIR % source for source, _ in EDGES) + _BETWEEN)
 
 
 @dataclass(frozen=True)
@@ -102,7 +87,7 @@ def read_predictions(path: str | Path, score_column: str | None = None, *, space
         raise UserError(f"predictions file {str(path)!r} is empty")
     try:
         column, rows = readers[path.suffix.lower()](text, score_column)
-        return _collect(rows, column, _Notation(space))
+        return _collect(rows, column, Notation(space))
     except UserError as error:
         raise UserError(f"predictions file {str(path)!r}: {error}") from error
 
@@ -124,7 +109,7 @@ def _read_json(text: str, score_column: str | None) -> tuple[str | None, list[_R
     except RecursionError as error:
         raise UserError("malformed JSON: nested too deeply") from error
     if not isinstance(content, list):
-        raise UserError(f"holds {_short(content)}, not an object or a list of architectures")
+        raise UserError(f"holds {short(content)}, not an object or a list of architectures")
     if not content:
         raise UserError("holds no scores")
     entries = list(content)
@@ -137,7 +122,7 @@ def _read_json(text: str, score_column: str | None) -> tuple[str | None, list[_R
         rest = [_Object((k, v) for k, v in record.items() if k != column) for record in records]
         return _named_scores(list(zip((r.get(column) for r in records), rest, strict=True)), score_column)
     elif not any(_is_pair(entry) for entry in entries):
-        raise UserError(f"a list must hold [architecture, score] pairs or objects, not {_short(entries[0])}")
+        raise UserError(f"a list must hold [architecture, score] pairs or objects, not {short(entries[0])}")
     if score_column is not None:
         raise UserError(f"its scores have no names, so there is no score column {score_column!r}")
     rows = []
@@ -247,21 +232,21 @@ class _Notes:
         return LeftOut(self.count, tuple(self.found))
 
 
-def _collect(rows: list[_Row], column: str | None, notation: "_Notation") -> Predictions:
+def _collect(rows: list[_Row], column: str | None, notation: Notation) -> Predictions:
     extra, duplicate, unparsable = _Notes(), _Notes(), _Notes()
     forms: dict[str, _Row] = {}
     first: dict[int, tuple[_Row, float]] = {}
     for row in rows:
         form = notation.form(row.arch)
         if form is None:
-            unparsable.add(f"{row.place}: {_short(row.arch)} is no architecture")
+            unparsable.add(f"{row.place}: {short(row.arch)} is no architecture")
             continue
         forms.setdefault(form, row)
         if (score := row.score) is None:
-            unparsable.add(f"{row.place}: {_short(row.written)} is no score")
+            unparsable.add(f"{row.place}: {short(row.written)} is no score")
             continue
         if not math.isfinite(score):
-            raise UserError(f"{row.place}: score {score} of architecture {_short(row.arch)} is not finite")
+            raise UserError(f"{row.place}: score {score} of architecture {short(row.arch)} is not finite")
         try:
             index = notation.index(form, row.arch)
         except ArchitectureError as error:
@@ -272,11 +257,11 @@ def _collect(rows: list[_Row], column: str | None, notation: "_Notation") -> Pre
             continue
         if known != score:
             raise UserError(
-                f"architecture {_short(row.arch)} has score {known} at {earlier.place} and {score} at {row.place}"
+                f"architecture {short(row.arch)} has score {known} at {earlier.place} and {score} at {row.place}"
             )
-        duplicate.add(f"{row.place}: {_short(row.arch)}, as at {earlier.place}")
+        duplicate.add(f"{row.place}: {short(row.arch)}, as at {earlier.place}")
     if len(forms) > 1:
-        seen = " and ".join(f"{form} ({row.place}: {_short(row.arch)})" for form, row in forms.items())
+        seen = " and ".join(f"{form} ({row.place}: {short(row.arch)})" for form, row in forms.items())
         raise UserError(f"mixes architectures written as {seen}")
     if not first:
         example = next(iter(unparsable.found + extra.found))
@@ -288,75 +273,6 @@ def _collect(rows: list[_Row], column: str | None, notation: "_Notation") -> Pre
         column,
         ReadReport(extra.summary(), duplicate.summary(), unparsable.summary()),
     )
-
-
-@dataclass(frozen=True)
-class _Notation:
-    """The forms in which architectures of one search space are written."""
-
-    space: Space
-
-    def form(self, arch: object) -> str | None:
-        """How an architecture is written, or None if it is not one."""
-        if isinstance(arch, int) and not isinstance(arch, bool):
-            return "index"
-        if not isinstance(arch, str):
-            return None
-        text = arch.strip()
-        if self._keys_are_longer and self._is_key(text):
-            return "key"
-        if re.fullmatch("-?[0-9]{1,18}", text):
-            return "index"
-        if text.startswith(("[", "(")) and _TUPLE_PAIR.search(text) and isinstance(self.space, Topology):
-            return "nested tuples"
-        return "architecture string" if self._marks.search(text) else None
-
-    def index(self, form: str, arch: Any) -> int:
-        """The official index; raises `ArchitectureError` for what is none of the space."""
-        space = self.space
-        if form == "architecture string":
-            return space.to_index(space.parse(arch))
-        if form == "key":
-            return space.to_index(space.from_key(arch.strip()))
-        if form == "nested tuples":
-            return _from_tuples(space, arch)
-        if (
-            isinstance(arch, str)
-            and arch.strip().startswith("0")
-            and len(arch.strip()) > 1
-            and self._is_key(arch.strip())
-        ):
-            raise UserError(f"{arch!r} may be a key or a padded index: write architecture strings or plain indices")
-        return space.to_index(space.from_index(int(arch)))
-
-    def _is_key(self, text: str) -> bool:
-        return len(text) == len(self.space.sizes) and self._key.fullmatch(text) is not None
-
-    @cached_property
-    def _key(self) -> re.Pattern[str]:
-        return re.compile("".join(f"[0-{size - 1}]" for size in self.space.sizes))
-
-    @cached_property
-    def _keys_are_longer(self) -> bool:
-        return len(self.space.sizes) > len(str(self.space.n_arch - 1))
-
-    @cached_property
-    def _marks(self) -> re.Pattern[str]:
-        """The marks between the words of an architecture string."""
-        marks = set(re.findall(r"[^\w\s]", self.space.to_str(self.space.from_index(0))))
-        return re.compile(f"[{re.escape(''.join(sorted(marks)))}]")
-
-
-def _from_tuples(space: Space, text: str) -> int:
-    """The official index of "[(('none', 0),), (('none', 0), ('none', 1)), (...)]", (operation, source) by target."""
-    match = _CELL.fullmatch(text)
-    if match is None:
-        raise ArchitectureError(f"nested tuples {_short(text)} are not the {len(EDGES)} edges of a cell")
-    names = [single or double for single, double in zip(*[iter(match.groups())] * 2, strict=True)]
-    for name in names:
-        if name not in OPERATIONS:
-            raise ArchitectureError(str(unknown("operation", name, OPERATIONS)))
-    return space.to_index(tuple(map(OPERATIONS.index, names)))
 
 
 def _json_number(value: object) -> float | None:
@@ -373,8 +289,3 @@ def _csv_number(cell: str) -> float | None:
         return float(cell) if "_" not in cell else None  # float() takes "1_0" for 10
     except ValueError:
         return None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."

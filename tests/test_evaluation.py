@@ -164,6 +164,27 @@ def test_reference_rows_by_hand():
         assert ceiling.n == 15000
 
 
+def test_costs_that_rank_alike_share_their_intervals():
+    rng = generator(4)
+    cost, true = rng.integers(1, 50, 300), rng.normal(size=300)
+    seeds = true[:, None]
+    same = reference_rows(true, cost, cost**2, seeds, resamples=30, rng=generator())
+    assert same[0].estimates == same[1].estimates
+    other = reference_rows(true, cost, -cost, seeds, resamples=30, rng=generator())
+    assert other[0].estimates == same[0].estimates
+    assert other[1].estimates["kendall_tau_b"].ci_low == pytest.approx(-other[0].estimates["kendall_tau_b"].ci_high)
+
+
+def test_any_number_of_architectures():
+    true = np.array([0.1, 0.2, np.nan, 0.4])
+    found = run([0, 3, 1, 2], [1, 2, 3, 4], true, connected=[True, False, True, True])
+    assert (found.n_scored, found.n_without_truth, found.n_disconnected) == (3, 1, 1)
+    with pytest.raises(UserError, match=r"architecture index 4 is outside 0\.\.3"):
+        run([4], [1], true, connected=[True] * 4)
+    with pytest.raises(UserError, match="no architecture has a ground truth"):
+        reference_rows(true * np.nan, true, true, true[:, None], rng=generator())
+
+
 def test_a_single_seed_has_no_ceiling():
     true = made_up_truth()
     row = reference_rows(true, true, true, true[:, None], resamples=5, rng=generator())[2]

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from bench.stats.intervals import (
     SeedSpread,
     bootstrap,
     bootstrap_difference,
+    bootstrap_each,
     bootstrap_mean,
+    bootstrap_means,
     paired_difference,
     seed_spread,
 )
@@ -177,6 +180,31 @@ def test_a_predictor_does_not_differ_from_itself():
 def test_mean_of_one_pair_is_the_bootstrap():
     x, y = correlated(generator(), 100)
     assert bootstrap_mean([(x, y)], TAU, rng=generator(4)) == bootstrap(x, y, [TAU], rng=generator(4))["kendall_tau_b"]
+
+
+def test_each_predictor_has_its_own_bootstrap_over_the_same_resamples():
+    x, y = correlated(generator(), 200)
+    found = bootstrap_each([x, -x, np.round(x)], y, [TAU, REGRET], resamples=50, rng=generator(4))
+    for predicted, one in zip([x, -x, np.round(x)], found, strict=True):
+        assert one == bootstrap(predicted, y, [TAU, REGRET], resamples=50, rng=generator(4))
+
+
+def test_means_of_several_metrics_are_over_the_same_resamples():
+    x, y = correlated(generator(), 100)
+    pairs = [(x, y), (x, np.where(x < 0, np.nan, y))]
+    both = bootstrap_means(pairs, [TAU, RHO], resamples=50, rng=generator(4))
+    assert both == {m.name: bootstrap_mean(pairs, m, resamples=50, rng=generator(4)) for m in (TAU, RHO)}
+
+
+def test_a_metric_without_a_kernel_is_called_on_each_resample():
+    x, y = correlated(generator(), 60)
+    most = replace(REGRET, name="most", function=lambda a, b: float(np.max(b) - np.min(a)))
+    found = bootstrap(x, y, [TAU, most, RHO], resamples=40, rng=generator(4))
+    rows = generator(4).integers(60, size=(40, 60))
+    expected = [y[r].max() - x[r].min() for r in rows]
+    assert (found["most"].ci_low, found["most"].ci_high) == pytest.approx(np.quantile(expected, [0.025, 0.975]))
+    assert found["kendall_tau_b"] == bootstrap(x, y, [TAU], resamples=40, rng=generator(4))["kendall_tau_b"]
+    assert found["spearman_rho"] == bootstrap(x, y, [RHO], resamples=40, rng=generator(4))["spearman_rho"]
 
 
 def test_mean_over_pairs_leaves_out_what_is_missing():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bench.stats.correlations import midranks
 from bench.stats.metrics import (
     METRICS,
     accuracy_of_best,
@@ -51,6 +52,19 @@ def test_correlations_agree_with_brute_force_and_scipy(pair):
     assert kendall_tau_b(*pair) == pytest.approx(brute_force_tau_b(*pair), abs=1e-12)
     assert spearman_rho(*pair) == pytest.approx(stats.spearmanr(*pair).statistic, abs=1e-12)
     assert pearson_r(*pair) == pytest.approx(stats.pearsonr(*pair).statistic, abs=1e-12)
+
+
+def test_tau_and_midranks_are_exactly_those_of_scipy():
+    rng = np.random.default_rng(1)
+    for _ in range(3000):
+        n, groups = int(rng.integers(3, 150)), rng.integers(1, 40, 2)
+        x, y = rng.integers(0, groups[0], n) * 0.1, rng.integers(0, groups[1], n) * 0.7
+        np.testing.assert_array_equal(midranks(x), stats.rankdata(x))
+        if np.ptp(x) and np.ptp(y):
+            assert kendall_tau_b(x, y) == stats.kendalltau(x, y, method="asymptotic").statistic
+    for n in (15, 16, 17, 31, 32, 33, 15_625):
+        x, y = rng.normal(size=n), rng.normal(size=n)
+        assert kendall_tau_b(x, y) == stats.kendalltau(x, y, method="asymptotic").statistic
 
 
 def test_tau_b_of_ties_worked_by_hand():

@@ -8,6 +8,7 @@ import pytest
 from bench import predictions
 from bench.predictions import LeftOut, Predictions
 from mngnas.errors import UserError
+from mngnas.spaces import ArchitectureError, Space
 from mngnas.spaces.topology import EDGES, OPERATIONS, TOPOLOGY
 
 read_predictions = partial(predictions.read_predictions, space=TOPOLOGY)
@@ -222,3 +223,42 @@ def test_a_published_table_of_training_free_scores(shared):
     assert found.score[0] == float(row["synflow"])
     with pytest.raises(UserError, match=r"13 columns of numbers .* available: net, epe_nas"):
         read_predictions(path)
+
+
+class Widths(Space):
+    """Five widths out of eight: keys are as long as indices."""
+
+    name, label = "widths", "widths"
+    positions = tuple("abcde")
+    options = (tuple(str(8 * w) for w in range(1, 9)),) * 5
+
+    def parse(self, arch_str):
+        try:
+            return tuple(self.options[0].index(width) for width in arch_str.strip().split(":"))
+        except ValueError as error:
+            raise ArchitectureError(f"{arch_str!r} has a width that is none") from error
+
+    def to_str(self, arch):
+        return ":".join(self.options[0][option] for option in arch)
+
+    def parameters(self, archs, skeleton):
+        raise NotImplementedError
+
+    def flops(self, archs, skeleton, side):
+        raise NotImplementedError
+
+    def traits(self):
+        raise NotImplementedError
+
+
+def test_another_space(write):
+    space = Widths()
+    read = partial(predictions.read_predictions, space=space)
+    found = read(write({"8:8:8:8:16": 1, "64:64:64:64:64": 2, "8:8:8:8:9": 3, "foo": 4}))
+    assert (found.form, found.arch_index.tolist()) == ("architecture string", [1, 32767])
+    assert (found.report.extra.count, found.report.unparsable.count) == (1, 1)
+    assert read(write("arch,score\n12345,1\n7,2\n32768,3\n", "a.csv")).arch_index.tolist() == [12345, 7]
+    with pytest.raises(UserError, match="'01234' may be a key or a padded index"):
+        read(write("arch,score\n01234,1\n7,2\n", "a.csv"))
+    with pytest.raises(UserError, match="none of its 1 rows is a score of a known architecture"):
+        read(write({TOPOLOGY.to_str(TOPOLOGY.from_index(3)): 1}))

@@ -54,10 +54,10 @@ def fetch_command(options: argparse.Namespace) -> None:
 
 def build_command(options: argparse.Namespace) -> None:
     """Train what is missing and write the table."""
+    from bench.digits201.build import unpack
+    from bench.digits201.job import build
+    from bench.digits201.reliability import finalise, summary
     from bench.study.executor import LocalExecutor
-    from bench.truth.digits201_build import unpack
-    from bench.truth.digits201_job import build
-    from bench.truth.digits201_reliability import finalise, summary
     from bench.truth.sources.digits201 import PATH, load
 
     check_device(options.device)
@@ -74,7 +74,7 @@ def build_command(options: argparse.Namespace) -> None:
 
 def verify_command(options: argparse.Namespace) -> None:
     """Train some architectures again; a difference beyond chance is an error."""
-    from bench.truth.digits201_reliability import verify
+    from bench.digits201.reliability import verify
 
     check_device(options.device)
     found = verify(options.archs, device=options.device, progress=True)

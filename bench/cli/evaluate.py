@@ -34,11 +34,15 @@ def command(options: argparse.Namespace) -> None:
     from bench.predictions import read_predictions
     from bench.stats.evaluation import evaluate, reference_rows
     from bench.stats.metrics import METRICS, named
+    from bench.truth import TABLES
     from bench.truth.table import default_target
+    from mngnas.spaces import space_named
 
     metrics = named(options.metrics.split(",")) if options.metrics else list(METRICS.values())
-    dataset, table = dataset_of(options), table_of(options)  # a wrong name is told before anything is fetched
-    predictions = read_predictions(options.scores, options.column, space=table.space)
+    dataset = dataset_of(options)  # a wrong name and a bad file are told before anything is fetched
+    space = space_named(TABLES[options.benchmark].space)
+    predictions = read_predictions(options.scores, options.column, space=space)
+    table = table_of(options)
     target = default_target(table, dataset, options.split, options.epochs)
     true, rng = table.mean(target), np.random.default_rng(0)
     found = evaluate(

@@ -16,11 +16,10 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Show everything that has a name."""
-    from mngnas.data.catalogue import IMAGE_DATASETS, images_cached
-
     from bench.stats.metrics import METRICS
     from bench.study.preset import load_preset, preset_names
     from bench.truth import TABLES, TableRequest
+    from mngnas.data.datasets import IMAGE_DATASETS, images_cached
     from mngnas.methods.registry import methods
     from mngnas.spaces import SPACES
 

@@ -1,4 +1,4 @@
-"""`run_bench.py pack`: put a study's finished runs into two files, to be kept or sent."""
+"""`run_bench.py pack`: put a study's finished runs into one file, to be kept or sent."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from bench.cli.options import Commands
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    text = "put a study's finished runs into runs.json and runs.npz, without their weights and logs"
+    text = "put a study's finished runs into runs.npz, without their weights and logs"
     parser = commands.add_parser("pack", help=text, description=text)
     parser.add_argument("study", type=Path, metavar="DIR")
     parser.set_defaults(command=command)
@@ -16,8 +16,7 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Pack, check, and remove the runs' own directories."""
-    from bench.study.records import PACKED_RECORDS, PACKED_SCORES, pack_runs
+    from bench.study.records import PACKED, pack_runs
 
-    n = pack_runs(options.study)
-    size = sum((options.study / name).stat().st_size for name in (PACKED_RECORDS, PACKED_SCORES))
-    print(f"{n} runs in {options.study}: {size / 1e6:.1f} MB")
+    n, path = pack_runs(options.study), options.study / PACKED
+    print(f"{n} runs in {path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -135,6 +135,7 @@ def row_a_method(plots: "Sequence[Callable[[Axes], Axes]]", rows: int) -> "Figur
     figure, axes = panels(len(plots), len(plots), (WIDTH / len(plots), 1.3 + 0.42 * rows))
     for ax, plot in zip(axes, plots, strict=True):
         plot(ax).tick_params(labelleft=ax is axes[0])
+        ax.locator_params(axis="x", nbins=9 // len(plots) + 1)
     for handle in legend(figure, axes[0]).legend_handles:
         if isinstance(handle, Line2D):
             handle.set_color("black")  # it stands for all rows

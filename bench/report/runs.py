@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.report.scores import TAU, Method, RunGroup, Scored, group_of, preset_of, scored_of
+from bench.report.scores import CORRELATIONS, TAU, Method, RunGroup, Scored, group_of, preset_of, resampled, scored_of
+from bench.stats.intervals import OverSeeds
 from bench.stats.metrics import kendall_tau_b
 from bench.study.records import Run, RunRecord, load_runs
 from bench.truth.table import Measure, Table
@@ -55,6 +56,12 @@ class StudyRuns:
             costs = self.parameters[scored.arch_index]
             self._made[key] = kendall_tau_b(costs, scored.true) if len(costs) else math.nan
         return float(self._made[key])
+
+
+def correlations(study: StudyRuns) -> tuple[Mapping[str, OverSeeds], ...]:
+    """Of each method those of `CORRELATIONS` with both intervals, by name; take them by `study.once`."""
+    n_arch = study.space.n_arch
+    return tuple(resampled(method.seeds, CORRELATIONS, n_arch, study.resamples) for method in study.methods)
 
 
 def read_runs(directory: Path, table: Table, target: Measure, resamples: int = 1000) -> StudyRuns:

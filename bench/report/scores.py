@@ -12,13 +12,14 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.stats.intervals import Estimate, OverSeeds, bootstrap_mean
-from bench.stats.metrics import METRICS, InTop, Metric
+from bench.stats.intervals import Estimate, OverSeeds, bootstrap_means
+from bench.stats.metrics import METRICS, InTop, Metric, named
 from bench.study.records import Run, RunRecord
 from bench.study.records import Scores as Ranking
 
 GENERATOR_SEED = 0  # of every bootstrap in a report
 TAU = METRICS["kendall_tau_b"]
+CORRELATIONS = named(("kendall_tau_b", "spearman_rho", "kendall_tau_b_top_10_percent", "kendall_tau_b_top_1_percent"))
 
 
 @dataclass(frozen=True)
@@ -184,24 +185,31 @@ def measured(seeds: Sequence[Scored], metric: Metric, column: str = "") -> OverS
     return OverSeeds.of([one.value(metric, column) for one in seeds], [looked_at(metric, one.true) for one in seeds])
 
 
-def resampled(seeds: Sequence[Scored], metric: Metric, n_arch: int, resamples: int) -> OverSeeds:
-    """A metric of the scores with the bootstrap interval of its mean over architectures as well.
+def resampled(seeds: Sequence[Scored], metrics: Sequence[Metric], n_arch: int, resamples: int) -> dict[str, OverSeeds]:
+    """Correlations of the scores by name, with the bootstrap interval of their means over architectures as well."""
+    together: dict[tuple[bool, ...], list[Metric]] = {}  # by the seeds in which they are defined
+    for metric in metrics:
+        together.setdefault(tuple(math.isfinite(one.value(metric)) for one in seeds), []).append(metric)
+    archs: dict[str, Estimate] = {}
+    for defined, some in together.items():
+        pairs = [(one, one.score) for one, is_defined in zip(seeds, defined, strict=True) if is_defined]
+        archs |= bootstrapped(pairs, some, n_arch, resamples)
+    plain = {metric.name: measured(seeds, metric) for metric in metrics}
+    return {name: OverSeeds.of(one.values, one.n, archs[name]) for name, one in plain.items()}
 
-    Only for metrics that the bootstrap has from counts; the others would take minutes.
-    """
-    defined = [one for one in seeds if math.isfinite(one.value(metric))]
-    pairs = [(one, one.score) for one in defined]
-    plain = measured(seeds, metric)
-    return OverSeeds.of(plain.values, plain.n, bootstrapped(pairs, metric, n_arch, resamples))
 
-
-def bootstrapped(scores: Sequence[tuple[Scored, np.ndarray]], metric: Metric, n_arch: int, resamples: int) -> Estimate:
-    """The mean of a metric over runs and scores `[n]` of their architectures, by the same resamples for all methods."""
+def bootstrapped(
+    scores: Sequence[tuple[Scored, np.ndarray]], metrics: Sequence[Metric], n_arch: int, resamples: int
+) -> dict[str, Estimate]:
+    """The mean of each metric over runs and scores `[n]` of their architectures, by the same resamples everywhere."""
     if not scores:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    pairs = [tuple(_everywhere(one.arch_index, values, n_arch) for values in (x, one.true)) for one, x in scores]
+        return {metric.name: Estimate(math.nan, math.nan, math.nan, 0) for metric in metrics}
+    pairs = [
+        (_everywhere(one.arch_index, values, n_arch), _everywhere(one.arch_index, one.true, n_arch))
+        for one, values in scores
+    ]
     rng = np.random.default_rng(GENERATOR_SEED)
-    return bootstrap_mean([(x, y) for x, y in pairs], metric, resamples=resamples, rng=rng)
+    return bootstrap_means(pairs, metrics, resamples=resamples, rng=rng)
 
 
 def looked_at(metric: Metric, true: np.ndarray) -> int:

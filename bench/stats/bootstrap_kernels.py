@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from bench.stats import metrics, selection_kernels
-from bench.stats.metrics import InTop, MetricFunction, place_count, to_tenth_of_percent
-from bench.stats.weighted_scores import Order, Scores, Weighted, square_side, sum_of_products, sums_by
+from bench.stats.correlations import to_tenth_of_percent
+from bench.stats.kendall_kernel import KendallKernel
+from bench.stats.metrics import InTop, MetricFunction, place_count
+from bench.stats.weighted_scores import Scores, Weighted, ratio, sum_of_products
 
 Kernel = Callable[[np.ndarray], np.ndarray]  # weights [n, r], float32 whole numbers -> [r]
 WeightedKernel = Callable[[Weighted], np.ndarray]
@@ -61,87 +63,6 @@ def _made(function: MetricFunction, scores: Scores, tops: dict[float, "Top"]) ->
 
 def _bare(function: Any) -> tuple[Any, dict[str, Any]]:
     return (function.func, function.keywords) if isinstance(function, partial) else (function, {})
-
-
-class KendallKernel:
-    """Weighted Kendall tau-b.
-
-    With the architectures sorted by (true, predicted) and by (predicted, true), each has two places, and the
-    discordant pairs D are the inversions between the two orders; pairs tied in either score are no inversions. Then
-
-        C - D = P - T_predicted - T_true + T_both - 2 D
-
-    Both orders are cut into about sqrt(n) blocks of sqrt(n). An inversion's two architectures are in the same block
-    of the first order, or in the same block of the second only, or in different blocks of both. The first two kinds
-    are weighted sums over small 0/1 matrices, the third is a sum over a table of block by block weights and its
-    partial sums. The first two are matrix products, O(n sqrt(n)) multiply-adds a weighting, at the speed of the
-    processor; a merge sort's O(n log n) steps are slower at this size, because each of them waits for memory.
-    Where a score has few different values, its blocks are its groups of ties, which have no inversions inside.
-    """
-
-    def __init__(self, scores: Scores) -> None:
-        self.n, self.side = scores.n, square_side(scores.n)
-        orders = scores.by_true, scores.by_predicted
-        places = [order.place for order in orders]
-        grouped = [len(order.starts) <= self.side for order in orders]
-        blocks = [
-            order.group[order.place] if few else order.place // self.side
-            for order, few in zip(orders, grouped, strict=True)
-        ]
-        self.inside = [
-            None if grouped[0] else self._inversions_inside(orders[0], places[1], None),
-            None if grouped[1] else self._inversions_inside(orders[1], places[0], blocks[0]),
-        ]
-        self.cells = sums_by(blocks[0] * self.side + blocks[1], self.side**2)
-
-    def _inversions_inside(self, order: Order, other: np.ndarray, apart: np.ndarray | None) -> np.ndarray:
-        """Which pairs of one block of `order` are inverted in `other`, and `apart`: 0/1 `[block, side, side]`."""
-        side = self.side
-        padded = np.full(side * side, self.n)  # a place after all others has no inversion, and no weight either
-        padded[: self.n] = other[order.order]
-        place = padded.reshape(side, side)
-        inverted = place[:, :, None] < place[:, None, :]
-        inverted &= np.tri(side, k=-1, dtype=bool)
-        if apart is not None:
-            padded = np.zeros(side * side, np.int64)
-            padded[: self.n] = apart[order.order]
-            block = padded.reshape(side, side)
-            inverted &= block[:, :, None] != block[:, None, :]
-        return inverted.astype(np.float32)
-
-    def __call__(self, weighted: Weighted) -> np.ndarray:
-        """Tau-b under each weighting, `[r]`."""
-        true, predicted, total = weighted.true, weighted.predicted, weighted.total
-        discordant = self._between(weighted)
-        for column, inverted in zip((true, predicted), self.inside, strict=True):
-            if inverted is not None:
-                discordant += self._inside(column.square, inverted, weighted.weights.largest)
-        pairs = total * (total - 1) / 2
-        ties = predicted.tied_pairs, true.tied_pairs
-        difference = pairs - ties[0] - ties[1] + weighted.pairs_tied_in_both - 2 * discordant
-        return ratio(difference, (pairs - ties[0]) * (pairs - ties[1]))
-
-    def _inside(self, weights: np.ndarray, inverted: np.ndarray, largest: float) -> np.ndarray:
-        """Inversions inside the blocks of one order."""
-        side = self.side
-        if (side * largest) ** 2 >= 2**24:  # a block's weight squared bounds every sum in it
-            weights = weights.astype(np.float64, copy=False)
-        blocks = weights.reshape(side, side, -1)
-        return _dot(inverted.astype(blocks.dtype, copy=False) @ blocks, blocks)
-
-    def _between(self, weighted: Weighted) -> np.ndarray:
-        """Inversions between different blocks of both orders."""
-        side = self.side
-        cells = (self.cells @ weighted.weights.values).reshape(side, side, -1)
-        if float(cells.sum(axis=1).max()) * weighted.total.max() >= 2**24:
-            cells = cells.astype(np.float64)  # a row's weight times all weight bounds every sum in it
-        earlier = np.empty_like(cells)  # the weight in rows before of the same column, then of all later columns too
-        earlier[0] = 0
-        for row in range(1, side):
-            np.add(earlier[row - 1], cells[row - 1], out=earlier[row])
-        for column in range(side - 2, -1, -1):
-            np.add(earlier[:, column + 1], earlier[:, column], out=earlier[:, column])
-        return _dot(earlier[:, 1:], cells[:, :-1])
 
 
 def spearman_kernel(_scores: Scores) -> WeightedKernel:
@@ -228,7 +149,7 @@ _CORRELATIONS: dict[MetricFunction, Callable[[Scores], WeightedKernel]] = {
     metrics.pearson_r: PearsonKernel,
     metrics.sparse_kendall_tau: lambda scores: _SparseKernel(scores),
 }
-_SELECTIONS: dict[MetricFunction, Callable[..., np.ndarray]] = {
+_SELECTIONS: dict[Callable[..., float], Callable[..., np.ndarray]] = {
     metrics.precision_at_top_k: selection_kernels.precision_at_top_k,
     metrics.precision_at_bottom_k: selection_kernels.precision_at_bottom_k,
     metrics.best_rank_at_k: selection_kernels.best_rank_at_k,
@@ -249,16 +170,6 @@ class _SparseKernel:
 
     def __call__(self, weighted: Weighted) -> np.ndarray:
         return self.kernel(Weighted(self.rounded, weighted.weights.values))
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Sum of a * b over all but the last axis, in float64 across blocks."""
-    return np.asarray(np.einsum("kbr,kbr->kr", a, b).sum(axis=0, dtype=np.float64))
-
-
-def ratio(numerator: np.ndarray, squared: np.ndarray) -> np.ndarray:
-    """The numerator / sqrt(squared), NaN where that is 0 / 0: a score is constant in the resample."""
-    return np.divide(numerator, np.sqrt(squared), out=np.full(len(numerator), np.nan), where=squared > 0)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

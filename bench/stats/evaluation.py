@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.stats.correlations import midranks
 from bench.stats.intervals import Estimate, bootstrap, bootstrap_each, bootstrap_means
-from bench.stats.metrics import METRICS, Metric, midranks
+from bench.stats.metrics import METRICS, Metric
 from mngnas.errors import UserError
 
 _RANKINGS = (METRICS["kendall_tau_b"], METRICS["spearman_rho"])

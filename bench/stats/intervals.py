@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.stats.bootstrap_kernels import has_kernel, kernels
-from bench.stats.metrics import InTop, Metric, MetricFunction, finite_pair
+from bench.stats.correlations import finite_pair
+from bench.stats.metrics import InTop, Metric, MetricFunction
 from mngnas.errors import UserError
 
 _CHUNK_NUMBERS = 1_000_000  # counts at once, 4 MB: 64 resamples of all 15,625 architectures, about what a cache holds

@@ -76,12 +76,12 @@ def worst_rank_at_k(weighted: Weighted, k: int | float) -> np.ndarray:
 
 def normalised_best_rank_at_k(weighted: Weighted, k: int | float) -> np.ndarray:
     """`best_rank_at_k` divided by n."""
-    return best_rank_at_k(weighted, k) / weighted.total
+    return np.asarray(best_rank_at_k(weighted, k) / weighted.total)
 
 
 def normalised_worst_rank_at_k(weighted: Weighted, k: int | float) -> np.ndarray:
     """`worst_rank_at_k` divided by n."""
-    return worst_rank_at_k(weighted, k) / weighted.total
+    return np.asarray(worst_rank_at_k(weighted, k) / weighted.total)
 
 
 def _extreme_rank(weighted: Weighted, k: int | float, *, best: bool) -> np.ndarray:

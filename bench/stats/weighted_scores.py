@@ -76,7 +76,9 @@ class Weights:
     """Weights of the architectures in their own order, and sums of them."""
 
     def __init__(self, weights: np.ndarray) -> None:
-        self.total = weights.sum(axis=0).astype(np.float64)  # [r]; exact, or else so large that the next line notices
+        self.total: np.ndarray = weights.sum(axis=0).astype(
+            np.float64
+        )  # [r]; exact, or else so large that the next line notices
         self.largest = float(weights.max(initial=1))
         wide = 2 * self.total.max(initial=0) * self.largest >= _EXACT  # of a weight times a rank
         self.values = weights.astype(np.float64 if wide else np.float32, copy=False)
@@ -220,6 +222,13 @@ def sum_of_small_squares(a: np.ndarray, largest: float) -> np.ndarray:
     blocks = a[:whole].reshape(-1, block, a.shape[1])
     found = np.einsum("kbr,kbr->kr", blocks, blocks).sum(axis=0, dtype=np.float64)
     return np.asarray(found + sum_of_products(a[whole:], a[whole:]))
+
+
+def ratio(numerator: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    """The numerator / sqrt(squared), NaN where that is 0 / 0: a score is constant in the resample."""
+    found = np.full(len(numerator), np.nan)
+    np.divide(numerator, np.sqrt(squared), out=found, where=squared > 0)
+    return found
 
 
 def running_sum(values: np.ndarray) -> np.ndarray:

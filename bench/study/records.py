@@ -2,7 +2,7 @@
 
 A record says what was done and with what; it holds no correlation. Those are computed from the scores and the ground
 truth each time a report is made, so a better metric needs no new run. The runs of a finished study may be packed into
-two files, `runs.json` and `runs.npz`, which are read like the single ones. Records of format 1 are read by
+one file, `runs.npz`, which is read like the single ones. Records of format 1 are read by
 `bench.study.former_records`.
 """
 
@@ -10,7 +10,8 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from mngnas.spaces import Space, space_named
 
 FORMAT = 2
 RECORD, SCORES = "record.json", "scores.npz"
-PACKED_RECORDS, PACKED_SCORES = "runs.json", "runs.npz"
+PACKED = "runs.npz"
+_RECORDS, _NAMES = "records", "names"  # in it, as JSON: the records by run, and which run's which array is where
 
 Arrays = dict[str, np.ndarray]
 
@@ -276,9 +278,11 @@ def is_finished(directory: Path) -> bool:
 
 
 def packed_names(study: Path) -> frozenset[str]:
-    """The names of the runs that are packed in a study."""
-    path = study / PACKED_RECORDS
-    return frozenset(_read_json(path)) if path.exists() else frozenset()
+    """The names of the runs that are packed in a study; raises `UserError` for a file that cannot be read."""
+    if not (study / PACKED).exists():
+        return frozenset()
+    with _packed(study) as file:
+        return frozenset(_json_in(file, _RECORDS))
 
 
 def load_run(directory: Path) -> Run:
@@ -336,25 +340,41 @@ def check_scores(directory: Path, space: Space, scores: RunScores) -> None:
             raise UserError(f"{directory}, {name}: an accuracy is outside 0..1")
 
 
-def _load_packed(study: Path) -> list[Run]:
-    records = _read_json(study / PACKED_RECORDS)
-    arrays: dict[str, Arrays] = {name: {} for name in records}
+@contextmanager
+def _packed(study: Path) -> Iterator[Any]:
+    """The packed file, open; whatever is wrong with it is a `UserError`."""
     try:
-        with np.load(study / PACKED_SCORES, allow_pickle=False) as file:
-            for key in file.files:
-                name, _, rest = key.partition("//")
-                arrays[name][rest] = file[key]
-        origin = study / PACKED_RECORDS
-        return [_run(study / name, origin, content, arrays[name]) for name, content in sorted(records.items())]
+        with np.load(study / PACKED, allow_pickle=False) as file:
+            yield file
     except _UNREADABLE as error:
-        raise UserError(f"{study} does not hold readable runs ({type(error).__name__}: {error})") from error
+        raise UserError(f"{study / PACKED} does not hold readable runs ({type(error).__name__}: {error})") from error
+
+
+def _json_in(file: Any, key: str) -> dict[str, Any]:
+    content = json.loads(file[key].tobytes())
+    if not isinstance(content, dict):
+        raise ValueError(f"{key} is no object")
+    return content
+
+
+def _load_packed(study: Path) -> list[Run]:
+    with _packed(study) as file:
+        records = _json_in(file, _RECORDS)
+        arrays: dict[str, Arrays] = {name: {} for name in records}
+        stored: Arrays = {}
+        for key, place in _json_in(file, _NAMES).items():
+            name, _, rest = key.partition("//")
+            if place not in stored:
+                stored[place] = file[place]
+            arrays[name][rest] = stored[place]
+        return [_run(study / name, study / PACKED, content, arrays[name]) for name, content in sorted(records.items())]
 
 
 def load_runs(study: Path) -> list[Run]:
     """Every finished run of a study, in the order of their names; raises `UserError` if there is none."""
     if not study.is_dir():
         raise UserError(f"there is no study directory {study}")
-    runs = _load_packed(study) if (study / PACKED_RECORDS).exists() else []
+    runs = _load_packed(study) if (study / PACKED).exists() else []
     known = {run.directory for run in runs}
     runs += [load_run(path.parent) for path in study.glob(f"*/{RECORD}") if path.parent not in known]
     if not runs:
@@ -363,20 +383,23 @@ def load_runs(study: Path) -> list[Run]:
 
 
 def pack_runs(study: Path) -> int:
-    """Put all finished runs of a study into two files and remove their directories; returns how many there are.
+    """Put all finished runs of a study into one file and remove their directories; returns how many there are.
 
     Weights, logs and checkpoints of these runs are lost; scores and records are checked and kept, bit for bit.
     """
     runs = load_runs(study)
-    records, arrays = dict[str, Any](), Arrays()
+    records, arrays, names = dict[str, Any](), Arrays(), dict[str, str]()
     for run in runs:
         images = int(run.record.config.get("scoring", {}).get("images", 0))
         stored = scores_to_arrays(run.scores, images)
         record = replace(run.record, scores_sha256=scores_digest(stored))
         records[run.directory.name] = record.to_json()
-        arrays |= {f"{run.directory.name}//{key}": values for key, values in stored.items()}
-    write_atomically(study / PACKED_SCORES, npz_bytes(arrays, compressed=True))
-    write_atomically(study / PACKED_RECORDS, (json.dumps(records, sort_keys=True) + "\n").encode())
+        for key, values in stored.items():  # runs score the same architectures: equal arrays are stored once
+            digest = scores_digest({"": values})[:20]
+            arrays[digest], names[f"{run.directory.name}//{key}"] = values, digest
+    for key, content in ((_RECORDS, records), (_NAMES, names)):
+        arrays[key] = np.frombuffer(json.dumps(content, sort_keys=True).encode(), np.uint8)
+    write_atomically(study / PACKED, npz_bytes(arrays, compressed=True))
     _load_packed(study)
     for run in runs:
         if run.directory.is_dir():

@@ -59,6 +59,7 @@ class Study:
     mirror: str | None = None  # where pictures and tables may come from; this and the next two may change later
     archive: str | None = None  # the user's own archive of ground truth
     methods_from: tuple[str, ...] = ()  # folders of the user's own methods
+    made_by: tuple[str, ...] = ()  # the commands of an older version that made the runs, if one did
 
     @property
     def method_folders(self) -> tuple[Path, ...]:
@@ -134,7 +135,7 @@ def _to_json(study: Study) -> dict[str, Any]:
 def _from_json(content: dict[str, Any]) -> Study:
     preset, groups = content.pop("preset"), content.pop("runs")
     del content["format"]
-    for name in ("changes", "methods_from"):
+    for name in ("changes", "methods_from", "made_by"):
         content[name] = tuple(content[name])
     folders = tuple(path for path in map(Path, content["methods_from"]) if path.is_dir())
     settings = preset["settings"] | {"description": preset["description"]}

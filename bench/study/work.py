@@ -37,7 +37,7 @@ class Work(Protocol):
 KINDS = {  # module and function, imported when a job of the kind comes
     "run": ("bench.study.run", "execute"),
     "brief training": ("bench.study.brief_work", "execute"),
-    "digits201": ("bench.truth.digits201_job", "execute"),
+    "digits201": ("bench.digits201.job", "execute"),
 }
 
 

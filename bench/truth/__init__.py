@@ -6,9 +6,11 @@ from pathlib import Path
 
 from bench.truth.table import Measure, Source, Table
 from mngnas.errors import UserError, unknown
+from mngnas.spaces.topology import TOPOLOGY
 
 __all__ = ["TABLES", "Measure", "Source", "Table", "TableRequest", "TableSource", "load_table"]
 
+_TOPOLOGY = TOPOLOGY.name
 _OFFICIAL = ("cifar10", "cifar100", "imagenet16-120")
 
 
@@ -27,6 +29,7 @@ class TableSource:
 
     name: str
     description: str
+    space: str  # name of its search space
     datasets: tuple[str, ...]
     load: Callable[[TableRequest], Table]
     is_cached: Callable[[TableRequest], bool]  # whether `load` needs neither the network nor an archive
@@ -85,6 +88,7 @@ TABLES: dict[str, TableSource] = {
         TableSource(
             "nb201",
             "NAS-Bench-201 from compact public extracts (8 MB, fetched once): accuracies after 12 and 200 epochs",
+            _TOPOLOGY,
             _OFFICIAL,
             _load_nb201,
             _nb201_is_cached,
@@ -92,6 +96,7 @@ TABLES: dict[str, TableSource] = {
         TableSource(
             "nats",
             "NATS-Bench's topology space from your own NATS-tss archive: accuracies and losses",
+            _TOPOLOGY,
             _OFFICIAL,
             _load_nats,
             _is_converted("nats"),
@@ -99,6 +104,7 @@ TABLES: dict[str, TableSource] = {
         TableSource(
             "nasbench201",
             "NAS-Bench-201 from your own NAS-Bench-201-v1_1 .pth archive: accuracies and losses",
+            _TOPOLOGY,
             _OFFICIAL,
             _load_nasbench201,
             _is_converted("nasbench201"),
@@ -106,6 +112,7 @@ TABLES: dict[str, TableSource] = {
         TableSource(
             "digits201",
             "8x8 digits on one core, made by this project and part of it: accuracies and losses after 3 and 8 epochs",
+            _TOPOLOGY,
             ("digits",),
             _load_digits201,
             _digits201_is_cached,

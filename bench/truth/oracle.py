@@ -15,8 +15,8 @@ class TableOracle:
 
     The accuracy is the mean over the known seeds, by default on the validation set after the shortest training schedule
     that the table has: what a search could afford. The seconds are those of training for that schedule, a share of the
-    whole longest schedule by its epochs; measuring the accuracy is not counted. Raises `UserError` if the table has no
-    such accuracies or seconds, or not of every architecture.
+    whole longest schedule by its epochs; measuring the accuracy is not counted. A table may know some architectures
+    only: `knows` tells. Raises `UserError` if the table has no such accuracies or seconds at all.
     """
 
     def __init__(self, table: Table, dataset: str, measure: Measure | None = None) -> None:
@@ -25,13 +25,21 @@ class TableOracle:
         self.run = _training_run(table, self.measure)
         self.queries, self.seconds = 0, 0.0  # so far
         self._table, self._space = table, table.space
-        self._accuracy = _complete(table, str(self.measure), table.mean(self.measure))
-        share = self.measure.epochs / self.longest
-        self._seconds = _complete(table, f"training seconds of {self.run}", share * table.mean_train_seconds(self.run))
+        self._accuracy = table.mean(self.measure)
+        self._seconds = self.measure.epochs / self.longest * table.mean_train_seconds(self.run)
+        self._known = np.isfinite(self._accuracy) & np.isfinite(self._seconds)
+        if not self._known.any():
+            raise UserError(f"table {table.name!r} cannot be asked: it has no {self.measure} with training seconds")
+
+    def knows(self, arch: Arch) -> bool:
+        """Whether the table has an answer."""
+        return bool(self._known[self._space.to_index(arch)])
 
     def query(self, arch: Arch) -> Answer:
-        """The accuracy of an architecture (fraction), and the seconds that this question costs."""
+        """The accuracy of an architecture (fraction), and the seconds that this question costs; see `knows`."""
         index = self._space.to_index(arch)
+        if not self._known[index]:
+            raise UserError(f"table {self._table.name!r} has no {self.measure} of architecture {index}")
         answer = Answer(float(self._accuracy[index]), float(self._seconds[index]))
         self.queries += 1
         self.seconds += answer.seconds
@@ -43,7 +51,8 @@ class TableOracle:
             "benchmark": self._table.name,
             "table": self._table.checksum,
             "measure": str(self.measure),
-            "clock": f"training seconds of {self.run} x {self.measure.epochs} / {self.longest}; a repeated question too",
+            "known": f"{int(self._known.sum()):,} of {len(self._known):,} architectures",
+            "clock": f"training seconds of {self.run} x {self.measure.epochs} / {self.longest}, repeated questions too",
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,10 +71,3 @@ def _training_run(table: Table, measure: Measure) -> str:
     if run not in table.train_seconds:
         raise UserError(f"table {table.name!r}: {unknown('training run', run, table.train_seconds)}")
     return run
-
-
-def _complete(table: Table, what: str, values: np.ndarray) -> np.ndarray:
-    missing = int(np.count_nonzero(~np.isfinite(values)))
-    if missing:
-        raise UserError(f"table {table.name!r} cannot be asked: {what} is missing for {missing:,} of {len(values):,}")
-    return values

@@ -167,7 +167,7 @@ class Table:
 
     def seed_counts(self, dataset: str, split: str, epochs: int, kind: str = "accuracy") -> np.ndarray:
         """How many seeds are known `[n_arch]`."""
-        return np.isfinite(self.values(Measure(dataset, split, epochs, kind))).sum(axis=1)
+        return np.asarray(np.isfinite(self.values(Measure(dataset, split, epochs, kind))).sum(axis=1))
 
     def mean_train_seconds(self, run: str) -> np.ndarray:
         """Mean seconds of one whole training of the longest schedule `[n_arch]`; `run` is a key of `train_seconds`."""

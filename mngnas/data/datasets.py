@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from mngnas.data.download import (
     CACHE_VARIABLE,
@@ -30,9 +30,11 @@ from mngnas.data.download import (
     in_mirror_folder,
     locked,
 )
-from mngnas.data.images import ImageSet
 from mngnas.data.plain_pickle import read_pickle
 from mngnas.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from mngnas.data.images import ImageSet  # imports torch, which a list of names does without
 
 IMAGE_DATASETS = {
     "cifar10": "32x32, 10 classes: 25,000 to train, 25,000 to validate, 10,000 to test (fetches 163 MiB)",
@@ -50,9 +52,9 @@ Parts = tuple[np.ndarray, np.ndarray, np.ndarray]  # int64: which pictures train
 class ImageData:
     """The pictures of one data set as a search may use them; the three sets share no picture."""
 
-    train: ImageSet  # a search trains its weights on these
-    valid: ImageSet  # a search scores architectures on these
-    test: ImageSet  # for stand-alone training's final test only
+    train: "ImageSet"  # a search trains its weights on these
+    valid: "ImageSet"  # a search scores architectures on these
+    test: "ImageSet"  # for stand-alone training's final test only
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,10 @@ def _obtain(file: RemoteFile | _OwnFile, mirror: str | None) -> Path:
 
 def _image_data(title: str, classes: int, pixels: np.ndarray, labels: np.ndarray, parts: Parts) -> ImageData:
     """Divide pictures `[n, c, h, w]`; mean and standard deviation are those of the training part."""
+    import torch
+
+    from mngnas.data.images import ImageSet
+
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(pixels))), "a split is a partition"
     train, valid, test = ((pixels[part], labels[part].astype(np.int64)) for part in parts)
     mean, std = _moments(train[0])
@@ -211,6 +217,10 @@ def _arrays(data: ImageData) -> dict[str, np.ndarray]:
 
 def _read_kept(kept: Path, origin: _Origin) -> ImageData | None:
     """What `_load` has kept; None if there is nothing or if it is damaged, in which case it is made again."""
+    import torch
+
+    from mngnas.data.images import ImageSet
+
     if not kept.is_file():
         return None
     try:

@@ -90,9 +90,10 @@ def _entries(path: Path) -> Iterator[MethodEntry]:
 
 
 def _is_info(statement: ast.stmt) -> bool:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     return (
-        isinstance(statement, ast.Assign)
-        and any(isinstance(target, ast.Name) and target.id == "info" for target in statement.targets)
+        isinstance(statement, ast.Assign | ast.AnnAssign)
+        and any(isinstance(target, ast.Name) and target.id == "info" for target in targets)
         and isinstance(statement.value, ast.Call)
     )
 
@@ -153,7 +154,7 @@ def toml_value(text: str) -> Any:
     """A TOML value, or the text itself where it is none: a word without its quotation marks."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, a number of thousands of digits, brackets nested as deep
         return text
 
 

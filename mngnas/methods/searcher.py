@@ -1,7 +1,8 @@
 """Methods that search a table of ground truth, query by query, under a simulated clock.
 
-They are the only ones that are handed an `Oracle`; what they asked is in the run's record. A subclass has to have
-`info` and `propose`. It gives no ranking, but a proposal, the best architecture that it was told about, and a trace.
+They are the only ones that are handed an `Oracle`; what they asked is in the run's record. Where a table does not know
+every architecture, the search is over those that it knows. A subclass has to have `info` and `propose`. It gives no
+ranking, but a proposal, the best architecture that it was told about, and a trace.
 """
 
 from collections.abc import Sequence
@@ -10,15 +11,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mngnas.errors import UserError
 from mngnas.methods.base import Method, Task
 from mngnas.methods.info import Answer, Cost, Outcome, Trace
 from mngnas.seeds import Stream, generator
 from mngnas.settings import Settings, setting
 from mngnas.spaces import Arch
 
+_ATTEMPTS = 1000
+
 
 class Oracle(Protocol):
     """What tells a searcher the accuracy of an architecture, and what that costs."""
+
+    def knows(self, arch: Arch) -> bool:
+        """Whether it has an answer; to ask this is free."""
 
     def query(self, arch: Arch) -> Answer:
         """Ask; the same architecture has the same answer, and costs again."""
@@ -62,11 +69,22 @@ class Searcher(Method):
 
     def advance(self) -> None:
         """One query."""
-        arch = self.propose(self.history, generator(self.task.seed, Stream.ORACLE, self.steps))
+        arch = self._known_proposal()
         answer = self._oracle.query(arch)
         self.history.append(Query(arch, answer))
         self.clock += answer.seconds
         self.steps += 1
+
+    def _known_proposal(self) -> Arch:
+        """What `propose` gives, drawn again while it is an architecture that the ground truth does not have."""
+        for attempt in range(_ATTEMPTS):
+            arch = self.propose(self.history, generator(self.task.seed, Stream.ORACLE, self.steps, attempt))
+            if self._oracle.knows(arch):
+                return arch
+        raise UserError(
+            f"{self.info.name} proposed {_ATTEMPTS:,} architectures in a row that the ground truth does not have, the "
+            f"last is {self.space.to_str(arch)}"
+        )
 
     def outcome(self) -> Outcome:
         """The best architecture so far, and everything that was asked."""

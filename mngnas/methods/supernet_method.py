@@ -102,10 +102,10 @@ class SupernetMethod(Method):
     # ------------------------------------------------------------------------------------------------- what it may use
 
     def train_paths(self, batch: Batch, archs: Sequence[Arch], loss: PathLoss = cross_entropy_alone) -> StepResult:
-        """Add up the gradients of every path on the same batch, one path at a time: little memory."""
+        """Add up the gradients of every path on the same batch, each in its network, one at a time: little memory."""
         total = torch.zeros((), device=batch.labels.device)
         for arch in archs:
-            output = self.supernet(batch.images, arch)
+            output = self.network_of(arch)(batch.images, arch)
             cross_entropy = F.cross_entropy(output.logits, batch.labels)
             loss(arch, output, cross_entropy).backward()
             total += cross_entropy.detach()
@@ -113,7 +113,7 @@ class SupernetMethod(Method):
 
     def train_fair_set(self, batch: Batch, archs: Sequence[Arch], loss: PathLoss = cross_entropy_alone) -> StepResult:
         """The same for the paths of a strictly fair set, all at once where that is faster."""
-        if self._fair_set is None:
+        if self._fair_set is None or any(self.network_of(arch) is not self.supernet for arch in archs):
             return self.train_paths(batch, archs, loss)
         if loss is cross_entropy_alone:
             mean = self._fair_set(batch.images, batch.labels, archs)

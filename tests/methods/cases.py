@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +105,7 @@ class Done:
     early: tuple  # state after a few steps
 
 
-@lru_cache(maxsize=None)
+@cache
 def done(one, seed=0):
     """The method trained to its end, once for all tests of the session."""
     generators = _global_generators()

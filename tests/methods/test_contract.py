@@ -54,7 +54,7 @@ every_case = pytest.mark.parametrize("one", CASES, ids=str)
 every_supernet = pytest.mark.parametrize("one", TRAINING_CASES, ids=str)
 
 
-# ------------------------------------------------------------------------------------------------- what it says of itself
+# ----------------------------------------------------------------------------------------------- what it says of itself
 
 
 def test_every_kind_is_under_test():

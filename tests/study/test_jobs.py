@@ -112,7 +112,7 @@ def test_two_processes_never_do_the_same_job(toy):
 def test_many_threads_want_one_lease(tmp_path):
     leases = [Lease(tmp_path) for _ in range(20)]
     got = []
-    threads = [threading.Thread(target=lambda lease=lease: got.append(lease.acquire())) for lease in leases]
+    threads = [threading.Thread(target=lambda lease=lease, got=got: got.append(lease.acquire())) for lease in leases]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -145,7 +145,9 @@ def test_only_one_replaces_a_dead_owner(tmp_path):
     for _ in range(20):
         abandoned(tmp_path)
         leases, got = [Lease(tmp_path) for _ in range(8)], []
-        threads = [threading.Thread(target=lambda lease=lease: got.append(lease.acquire())) for lease in leases]
+        threads = [
+            threading.Thread(target=lambda lease=lease, got=got: got.append(lease.acquire())) for lease in leases
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -199,7 +201,7 @@ def test_it_ends_with_the_process_that_started_it(toy):
 def test_an_interrupted_executor_stops_its_processes(toy):
     job = toy("slow", sleep=60)
 
-    def interrupt(progress: Progress):
+    def interrupt(_progress: Progress):
         if (job.directory / "began").exists():
             raise KeyboardInterrupt
 

@@ -228,7 +228,7 @@ def test_a_study_packed_is_the_same_study(tmp_path):
         (directory / "method.pt").write_bytes(b"x" * 1000)
     before = load_runs(study)
     assert pack_runs(study) == 3
-    assert {path.name for path in study.iterdir()} == {"runs.json", "runs.npz"}
+    assert {path.name for path in study.iterdir()} == {"runs.npz"}
     after = load_runs(study)
     for one, other in zip(before, after, strict=True):
         assert one.record.to_json() == other.record.to_json()
@@ -249,9 +249,20 @@ def test_a_study_packed_is_the_same_study(tmp_path):
 def test_a_packed_study_that_was_changed_is_refused(saved):
     study = saved.parent
     pack_runs(study)
-    edit(study / "runs.json", lambda c: c["mine-seed3"].update(seed=5))
+    stored = dict(np.load(study / "runs.npz"))
+    changed = stored["records"].tobytes().replace(b'"seed": 3', b'"seed": 5')
+    np.savez(study / "runs.npz", **(stored | {"records": np.frombuffer(changed, np.uint8)}))
     with pytest.raises(UserError, match="it was changed after it was written"):
         load_runs(study)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"{}", b"x" * 5000])
+def test_a_packed_file_that_is_none_is_one_line(tmp_path, content):
+    (tmp_path / "runs.npz").write_bytes(content)
+    for read in (load_runs, lambda study: load_run(study / "mine-seed3"), lambda study: is_finished(study / "a")):
+        with pytest.raises(UserError, match=r"runs\.npz does not hold readable runs") as caught:
+            read(tmp_path)
+        assert "\n" not in str(caught.value)
 
 
 def test_names_and_labels():

@@ -231,6 +231,16 @@ def test_a_file_that_is_no_archive(name, tmp_path):
         assert "\n" not in str(raised.value)
 
 
+def test_a_list_of_architectures_without_results_is_no_archive(tmp_path, nats_infos):
+    meta = whole(nats_infos[0], {}) | {"arch2infos": None}
+    nats_bench.pickle_save(meta, tmp_path / "meta.pickle")
+    torch.save(meta, tmp_path / "meta.pth")
+    for name, file in (("nats", "meta.pickle.pbz2"), ("nasbench201", "meta.pth")):
+        with pytest.raises(UserError, match=r"is not a NA.* archive \(AttributeError") as raised:
+            load_table(name, path=tmp_path / file, trust=True)
+        assert "\n" not in str(raised.value)
+
+
 def test_a_folder_that_is_no_archive(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="is not a NATS-Bench archive"):

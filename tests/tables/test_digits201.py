@@ -11,16 +11,24 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
+from bench.digits201 import build as build
+from bench.digits201 import reliability as quality
 from bench.truth import Measure, load_table
-from bench.truth import digits201_build as build
-from bench.truth import digits201_reliability as quality
-from bench.truth.sources.digits201 import PATH, PROTOCOL, Protocol, load
+from bench.truth.sources.digits201 import PATH, PROTOCOL, Protocol, load, packaged_or_checkout_path
 from mngnas.errors import UserError
 from mngnas.spaces import topology as space
 from mngnas.spaces.topology import TOPOLOGY
 
 TINY = Protocol(channels=2, steps_per_epoch=2, epochs=(1, 2), chunk=3)
 ROOT = Path(__file__).parent.parent.parent
+
+
+def train(directory: Path, seeds=build.SEEDS, limit=None, **options) -> build.Progress:
+    """Train what `directory` lacks of the tiny benchmark."""
+    options = {"protocol": TINY} | options
+    tasks = build.chunks(seeds, limit, options["protocol"])
+    build.train_chunks(directory, tasks, **options)
+    return build.progress_of(directory, tasks)
 
 
 def bits(directory: Path) -> dict[str, bytes]:
@@ -36,7 +44,7 @@ def bits(directory: Path) -> dict[str, bytes]:
 def built(tmp_path_factory) -> Path:
     """Seeds 0 and 2 of the first six classes."""
     directory = tmp_path_factory.mktemp("built")
-    done = build.build(directory, seeds=(0, 2), limit=5, protocol=TINY)
+    done = train(directory, seeds=(0, 2), limit=5)
     assert (done.done, done.wanted) == (12, 12)
     return directory
 
@@ -56,7 +64,7 @@ def test_order_of_the_build():
 
 def test_chunks_do_not_depend_on_seeds_or_limit(built, tmp_path):
     assert sorted(bits(built)) == [f"seed{s}-chunk{c:04}.npz" for s in (0, 2) for c in (0, 1)]
-    build.build(tmp_path, seeds=(2,), limit=3, protocol=TINY)
+    train(tmp_path, seeds=(2,), limit=3)
     assert bits(tmp_path) == {"seed2-chunk0000.npz": bits(built)["seed2-chunk0000.npz"]}
     first = build.representatives()[:3].astype(np.int32)
     assert bits(tmp_path)["seed2-chunk0000.npz"].startswith(first.tobytes())
@@ -71,7 +79,7 @@ def test_seeds_differ(built):
 def test_number_of_threads_changes_nothing(built, tmp_path):
     torch.set_num_threads(2)
     try:
-        build.build(tmp_path, seeds=(0,), limit=3, protocol=TINY)
+        train(tmp_path, seeds=(0,), limit=3)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -80,9 +88,9 @@ def test_number_of_threads_changes_nothing(built, tmp_path):
 
 def test_goes_on_after_a_kill_with_the_same_bits(built, tmp_path):
     code = (
-        "from pathlib import Path; from bench.truth.digits201_build import build; "
-        "from bench.truth.sources.digits201 import Protocol; "
-        f"build(Path({str(tmp_path)!r}), seeds=(0, 2), limit=3000, protocol={TINY!r})"
+        "from pathlib import Path; from bench.digits201.build import chunks, train_chunks; "
+        f"from bench.truth.sources.digits201 import Protocol; tiny = {TINY!r}; "
+        f"train_chunks(Path({str(tmp_path)!r}), chunks((0, 2), 3000, tiny), protocol=tiny)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     while len(bits(tmp_path)) < 3:
@@ -93,7 +101,7 @@ def test_goes_on_after_a_kill_with_the_same_bits(built, tmp_path):
     begun = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed*.npz")}
     (tmp_path / "seed0-chunk0001.npz").unlink()
     del begun[tmp_path / "seed0-chunk0001.npz"]
-    done = build.build(tmp_path, seeds=(0, 2), limit=6, protocol=TINY)
+    done = train(tmp_path, seeds=(0, 2), limit=6)
     assert done.done == done.wanted == 12
     again = bits(tmp_path)
     assert {name: again[name] for name in bits(built)} == bits(built)
@@ -115,36 +123,29 @@ def test_parts_of_the_work_make_the_whole(built, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())  # nothing is trained twice
 
 
-def test_progress_is_shown(built, capsys):
-    build.build(built, seeds=(0,), limit=6, protocol=TINY)
-    assert not capsys.readouterr().err
-    build.build(built, seeds=(0,), limit=6, protocol=TINY, progress=True)
-    assert "6/6" in capsys.readouterr().err
-
-
 def test_mistakes(built, tmp_path):
     with pytest.raises(UserError, match="limit 0 is not a positive number"):
-        build.build(tmp_path, limit=0)
+        train(tmp_path, limit=0)
     other = replace(TINY, noise=0.4)
     with pytest.raises(UserError, match=f"of another protocol .{TINY.checksum}, not {other.checksum}.: choose another"):
-        build.build(built, limit=3, protocol=other)
+        train(built, limit=3, protocol=other)
     with pytest.raises(UserError, match="of another protocol"):
         build.assemble(built)
     with pytest.raises(UserError, match=r"no finished trainings in .*: run `data build digits201` first"):
         build.assemble(tmp_path, TINY)
     (tmp_path / "seed0-chunk0000.npz").write_bytes(b"half a file")
     with pytest.raises(UserError, match=r"seed0-chunk0000\.npz is not a chunk of trainings"):
-        build.build(tmp_path, limit=3, protocol=TINY)
+        train(tmp_path, limit=3)
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="device 'cuda': PyTorch sees no CUDA device here"):
-            build.build(tmp_path / "new", limit=3, device="cuda")
+            train(tmp_path / "new", limit=3, device="cuda")
 
 
 @pytest.mark.gpu
 def test_on_a_gpu(tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    build.build(tmp_path, seeds=(0,), limit=3, device="cuda", protocol=TINY)
+    train(tmp_path, seeds=(0,), limit=3, device="cuda")
     table = build.assemble(tmp_path, TINY)
     assert np.isfinite(table.accuracy("digits", "test", 2)).sum() >= 3
     assert table.sources[0].note.endswith("cuda")
@@ -180,7 +181,7 @@ def test_a_build_goes_on_from_a_table(built, tmp_path):
     build.unpack(table, tmp_path, TINY)
     assert bits(tmp_path) == bits(built)
     assert build.assemble(tmp_path, TINY).checksum == table.checksum
-    done = build.build(tmp_path, seeds=(0, 2), limit=7, protocol=TINY)
+    done = train(tmp_path, seeds=(0, 2), limit=7)
     assert (done.done, done.wanted) == (18, 18)
     more = build.assemble(tmp_path, TINY)
     known = np.isfinite(table.mean(Measure("digits", "test", 2)))
@@ -189,6 +190,19 @@ def test_a_build_goes_on_from_a_table(built, tmp_path):
     assert np.isfinite(more.mean(Measure("digits", "test", 2))).sum() > known.sum()
     with pytest.raises(UserError, match="the table was made with another protocol"):
         build.unpack(table, tmp_path)
+
+
+def test_where_the_table_lies(tmp_path):
+    """In a checkout at the root's data folder; in an installed wheel inside the package."""
+    package = tmp_path / "site-packages" / "bench" / "truth"
+    checkout = tmp_path / "site-packages" / "data" / "digits201" / "digits201.npz"
+    packaged = package / "data" / "digits201.npz"
+    assert packaged_or_checkout_path(package) == checkout  # what the message names
+    for path in (packaged, checkout):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+        assert packaged_or_checkout_path(package) == path
+    assert PATH == ROOT / "data" / "digits201" / "digits201.npz"
 
 
 def test_missing_and_foreign_tables(tmp_path, small_table):

@@ -58,12 +58,17 @@ def test_another_measure_may_be_asked(table):
 
 def test_it_says_what_it_is(table):
     about = TableOracle(table, "cifar10").about()
-    assert json.loads(json.dumps(about)) == about == {
-        "benchmark": "made-up",
-        "table": table.checksum,
-        "measure": "cifar10 valid accuracy after 5 epochs",
-        "clock": "training seconds of cifar10-valid x 5 / 20; a repeated question too",
-    }
+    assert (
+        json.loads(json.dumps(about))
+        == about
+        == {
+            "benchmark": "made-up",
+            "table": table.checksum,
+            "measure": "cifar10 valid accuracy after 5 epochs",
+            "known": "15,625 of 15,625 architectures",
+            "clock": "training seconds of cifar10-valid x 5 / 20, repeated questions too",
+        }
+    )
 
 
 def test_it_goes_on_where_it_was(table):
@@ -79,17 +84,27 @@ def test_tables_that_cannot_be_asked(table):
     with pytest.raises(UserError, match="unknown data set 'cifar1'; did you mean 'cifar10'"):
         TableOracle(table, "cifar1")
     with pytest.raises(UserError, match="unknown split 'valid'; available: test"):
-        TableOracle(replace(table, measures={Measure("cifar10", "test", 2): table.values(Measure("other", "valid", 9))}), "cifar10")
+        TableOracle(
+            replace(table, measures={Measure("cifar10", "test", 2): table.values(Measure("other", "valid", 9))}),
+            "cifar10",
+        )
     with pytest.raises(UserError, match="unknown training run 'other'; did you mean"):
         TableOracle(replace(table, train_seconds={"others": table.train_seconds["other"]}), "other")
-    gap = table.values(Measure("other", "valid", 9)).copy()
-    gap[[3, 5]] = np.nan
-    with pytest.raises(UserError, match=r"cannot be asked: other valid accuracy after 9 epochs is missing for 2 of 15,625"):
-        TableOracle(replace(table, measures={Measure("other", "valid", 9): gap}), "other")
-    seconds = table.train_seconds["other"].copy()
-    seconds[3] = np.nan
-    with pytest.raises(UserError, match="training seconds of other is missing for 1 of 15,625"):
-        TableOracle(replace(table, train_seconds={"other": seconds}), "other")
+    nothing = np.full_like(table.values(Measure("other", "valid", 9)), np.nan)
+    with pytest.raises(UserError, match="cannot be asked: it has no other valid accuracy after 9 epochs with training"):
+        TableOracle(replace(table, measures={Measure("other", "valid", 9): nothing}), "other")
+
+
+def test_a_table_that_knows_some_architectures_only(table):
+    gap, seconds = table.values(Measure("other", "valid", 9)).copy(), table.train_seconds["other"].copy()
+    gap[3], seconds[5] = np.nan, np.nan
+    some = replace(table, measures={Measure("other", "valid", 9): gap}, train_seconds={"other": seconds})
+    oracle = TableOracle(some, "other")
+    assert [oracle.knows(TOPOLOGY.from_index(index)) for index in (2, 3, 4, 5)] == [True, False, True, False]
+    assert oracle.about()["known"] == "15,623 of 15,625 architectures"
+    with pytest.raises(UserError, match="has no other valid accuracy after 9 epochs of architecture 3"):
+        oracle.query(TOPOLOGY.from_index(3))
+    assert oracle.queries == 0
 
 
 def test_the_real_table(nb201):

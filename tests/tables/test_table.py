@@ -1,13 +1,16 @@
+import json
 import time
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from bench.truth.checks import Expected, Known, Optimum, SeedCount, verify
-from bench.truth.table import Measure, Source, Table, load_or_build
+from bench.truth.table import Measure, Source, Table, default_target, load_or_build
 from mngnas.errors import UserError
+from mngnas.spaces.topology import TOPOLOGY
 
 TEST = Measure("digits", "test", 5)
 
@@ -51,6 +54,30 @@ def test_absent_measure_names_what_there_is(small_table, measure, message):
         small_table.values(measure)
     assert str(raised.value).startswith(message)
     assert "available: " in str(raised.value)
+
+
+def test_longest_and_shortest_schedule(small_table):
+    values = small_table.values(TEST)
+    measures = {Measure("digits", "test", epochs): values for epochs in (12, 5, 200)}
+    table = replace(small_table, measures={**measures, Measure("digits", "test", 300, "loss"): values}, seeds={})
+    assert table.longest("digits", "test") == Measure("digits", "test", 200)
+    assert table.longest("digits", "test", "loss") == Measure("digits", "test", 300, "loss")
+    assert table.shortest("digits", "test") == Measure("digits", "test", 5)
+    assert default_target(table, "digits") == Measure("digits", "test", 200)
+    assert default_target(table, "digits", epochs=12) == Measure("digits", "test", 12)
+    for find in (table.longest, table.shortest, partial(default_target, table)):
+        with pytest.raises(UserError, match="table 'made-up': unknown data set 'digitz'; did you mean 'digits'"):
+            find("digitz", "test")
+        with pytest.raises(UserError, match="table 'made-up', digits: unknown split 'valid'; available: test"):
+            find("digits", "valid")
+    with pytest.raises(UserError, match="unknown number of epochs '13'; "):
+        default_target(table, "digits", epochs=13)
+
+
+def test_the_search_space_is_known(small_table):
+    assert small_table.space is TOPOLOGY
+    with pytest.raises(UserError, match="unknown search space 'nas-bench-2O1'; did you mean 'nas-bench-201'"):
+        replace(small_table, search_space="nas-bench-2O1")
 
 
 def test_absent_training_run(small_table):
@@ -141,6 +168,58 @@ def test_files_that_are_no_tables(tmp_path):
             Table.load(tmp_path / name)
     with pytest.raises(UserError, match="has format 99, not 1"):
         Table.load(tmp_path / "format.npz")
+
+
+def test_a_changed_bit_is_noticed(small_table, tmp_path):
+    path = tmp_path / "t.npz"
+    small_table.save(path)
+    content = path.read_bytes()
+    with np.load(path) as file:
+        about, where = str(file["about"]), content.index(small_table.values(TEST)[100:120].tobytes())
+    text = about.encode("utf-32-le")
+    for at in (
+        where + 3,
+        content.index(text) + 4 * about.index("measures"),
+        content.index(text) + 4 * about.index('"seeds"'),
+    ):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        with pytest.raises(UserError, match="delete it and build it again") as raised:
+            Table.load(path)
+        assert "\n" not in str(raised.value)
+
+
+def rewritten(path, **changes):
+    """The file with other arrays, and with a right checksum of the archive format around each."""
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files} | changes
+    np.savez(path, **{key: values for key, values in arrays.items() if values is not None})
+
+
+def test_other_numbers_under_the_same_checksum_are_refused(small_table, tmp_path):
+    path = tmp_path / "t.npz"
+    small_table.save(path)
+    with np.load(path) as file:
+        column, about = file["column0"], str(file["about"])
+    other = column.copy()
+    other[3, 0] += np.float32(1e-6)
+    rewritten(path, column0=other)
+    with pytest.raises(UserError, match=r"t\.npz is damaged, .*: delete it and build it again"):
+        Table.load(path)
+    rewritten(path, column0=column)
+    assert Table.load(path).checksum == small_table.checksum
+    rewritten(path, about=np.array(about.replace("made-up", "made-in")))
+    with pytest.raises(UserError, match="is damaged"):
+        Table.load(path)
+
+
+def test_files_of_earlier_versions_have_no_checksum(small_table, tmp_path):
+    path = tmp_path / "t.npz"
+    small_table.save(path)
+    with np.load(path) as file:
+        about = json.loads(str(file["about"]))
+    del about["checksum"]
+    rewritten(path, about=np.array(json.dumps(about)), digest=None)
+    assert Table.load(path).checksum == small_table.checksum
 
 
 def test_wrong_shapes_are_refused(small_table):

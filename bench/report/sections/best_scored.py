@@ -37,7 +37,7 @@ class SearchLine(OfMethod):
 class SearchGroup:
     """All main rankings, or all further ones of one name, and what stands beside them."""
 
-    scores: str  # "main" or the ranking's name
+    scores: str  # names of the rankings
     methods: tuple[SearchLine, ...]
     baselines: tuple[SearchLine, ...]  # random choice and parameter count, over the samples of the methods
 
@@ -135,7 +135,7 @@ def _sizes(group: SearchGroup) -> str:
 
 def _group_size(group: SearchGroup) -> str:
     seeds = ", ".join(f"{line.label} {len(line.seeds)}" for line in foremost(group.methods))
-    about = f"{group.scores.capitalize()} scores: n = {_sizes(group)} architectures; seeds: {seeds}."
+    about = f"{group.scores.capitalize()}: n = {_sizes(group)} architectures; seeds: {seeds}."
     return about + left_out(group.methods)
 
 
@@ -164,7 +164,7 @@ def draw_search(numbers: BestScored) -> "Figure":
         left, right = part.subplots(1, 2)
         plot_regret(right, group)
         legend(part, plot_precision(left, group))
-        part.suptitle(f"{whole.scores} scores, n = {_sizes(whole)}", fontsize=STYLE["font.size"])
+        part.suptitle(f"{whole.scores}, n = {_sizes(whole)}", fontsize=STYLE["font.size"])
     return figure
 
 

@@ -224,7 +224,7 @@ def draw_plots(plots: Sequence[PlotOf]) -> "Figure":
             ax.set_title(panel.title)
             ax.sharex(axes[0])
             ax.sharey(axes[0])
-            ax.tick_params(labelleft=number_ % columns == 0)
+            ax.tick_params(labelleft=number_ % columns == 0, labelbottom=ax in axes[-columns:])
         for ax in mine[len(one.plot.panels) :]:
             ax.set_axis_off()
         mine[0].set_ylabel(fill(f"{one.label}, seed\u00a0{one.seed}", 20))

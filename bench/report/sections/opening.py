@@ -17,7 +17,7 @@ from bench.stats.intervals import Estimate, OverSeeds, paired_difference
 
 @dataclass(frozen=True)
 class Leader:
-    """The main ranking with the highest mean tau-b, and what it stands against."""
+    """The main ranking with the highest mean tau-b of all methods that asked no ground truth."""
 
     label: str
     tau: OverSeeds  # without an interval over architectures
@@ -40,7 +40,7 @@ class Opening:
 
 def opening(study: StudyRuns) -> Opening:
     """From taus and records."""
-    main = [method for method in study.methods if method.is_main]
+    main = [method for method in study.methods if method.is_main and not method.asked]
     ranks = [method for method in main if any(map(math.isfinite, method.values(TAU)))]
     leader = _leader(study, ranks) if ranks else None
     return Opening(_sentence(study, leader, len(main)), leader, tuple(_warnings(study)))

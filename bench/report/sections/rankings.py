@@ -9,19 +9,18 @@ import numpy as np
 
 from bench.report.look import REFERENCE, look_of, name_rows, row_a_method, seeds_and_mean
 from bench.report.page import Block, Csv, CsvRow, Heading, Paragraph, Picture, Section, TextTable
-from bench.report.runs import StudyRuns
-from bench.report.scores import GENERATOR_SEED, TAU, Method, OfMethod, bootstrapped, measured, resampled
+from bench.report.runs import StudyRuns, correlations
+from bench.report.scores import CORRELATIONS, GENERATOR_SEED, TAU, Method, OfMethod, bootstrapped, measured
 from bench.report.sections.references import references
 from bench.report.text import STAR, by_column, count, estimate, listed, over_seeds, starred
 from bench.stats.evaluation import ReferenceRow
 from bench.stats.intervals import Estimate, OverSeeds
-from bench.stats.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = (TAU, METRICS["spearman_rho"])
+SHOWN = CORRELATIONS[:2]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ def rankings(study: StudyRuns) -> Rankings | None:
 def _measured(study: StudyRuns, method: Method) -> ResultRow:
     seeds, n_known = method.seeds, np.isfinite(study.truth).sum()
     joined = [scored.part(study.space.connected[scored.arch_index]) for scored in seeds]
-    n_arch = study.space.n_arch
     return ResultRow(
         *method.identity,
         is_main=method.is_main,
@@ -70,7 +68,7 @@ def _measured(study: StudyRuns, method: Method) -> ResultRow:
         is_sample=any(len(scored.true) < n_known for scored in seeds),
         n_not_finite=tuple(scored.n_not_finite for scored in seeds),
         score=method.columns[0],
-        metrics={metric.name: resampled(seeds, metric, n_arch, study.resamples) for metric in SHOWN},
+        metrics={metric.name: study.once(correlations)[method.place][metric.name] for metric in SHOWN},
         tau_connected=measured(joined, TAU),
         tau_by_column={name: measured(seeds, TAU, name) for name in method.columns[1:]},
         tau_of_parameters=_of_parameters(study, method),
@@ -86,7 +84,7 @@ def _of_parameters(study: StudyRuns, method: Method) -> Estimate:
         for scored in method.seeds
         if np.isfinite(study.tau_of_parameters(scored))
     ]
-    return bootstrapped(costs, TAU, study.space.n_arch, study.resamples)
+    return bootstrapped(costs, [TAU], study.space.n_arch, study.resamples)[TAU.name]
 
 
 # --------------------------------------------------------------------------------------------------------------- words

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.report.page import Block, Heading, Paragraph, Section, TextTable
-from bench.report.runs import StudyRuns
-from bench.report.scores import OfMethod, measured, resampled
+from bench.report.runs import StudyRuns, correlations
+from bench.report.scores import CORRELATIONS, OfMethod, measured
 from bench.report.text import count, over_seeds
 from bench.stats.intervals import OverSeeds
 from bench.stats.metrics import named
 
-RESAMPLED = named(("kendall_tau_b_top_10_percent", "kendall_tau_b_top_1_percent"))
+RESAMPLED = CORRELATIONS[2:]
 PLAIN = named(("precision_at_top_5_percent", "best_rank_at_10", "regret", "accuracy_of_best"))
 
 
@@ -33,7 +33,8 @@ def tops(study: StudyRuns) -> Tops | None:
     """Of every method that ranks."""
     rows = []
     for method in study.methods:
-        metrics = {m.name: resampled(method.seeds, m, study.space.n_arch, study.resamples) for m in RESAMPLED}
+        found = study.once(correlations)[method.place]
+        metrics = {m.name: found[m.name] for m in RESAMPLED}
         metrics |= {m.name: measured(method.seeds, m) for m in PLAIN}
         rows.append(TopRow(*method.identity, method.seed_numbers, metrics))
     return Tops(tuple(rows)) if rows else None

@@ -1,7 +1,7 @@
 """The table "digits201": stand-alone accuracies of every architecture on 8x8 digits.
 
-It is made by `bench.truth.digits201_build` and comes with the project; data/digits201/README.md says how it was made and
-how reliable it is.
+It is made by `bench.digits201.build` and comes with the project; data/digits201/README.md says how it was made
+and how reliable it is.
 """
 
 import hashlib

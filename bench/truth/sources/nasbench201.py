@@ -73,6 +73,7 @@ def open_archive(archive: Path) -> Any:
         ValueError,
         KeyError,
         TypeError,
+        AttributeError,
         AssertionError,
     ) as error:
         raise UserError(f"{archive} is not a NAS-Bench-201 archive ({type(error).__name__}: {error})") from error

@@ -47,7 +47,7 @@ def open_archive(archive: Path) -> Any:
 
     try:
         return create(str(archive), "tss", fast_mode=archive.is_dir(), verbose=False)
-    except (pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{archive} is not a NATS-Bench archive ({type(error).__name__}: {error})") from error
 
 

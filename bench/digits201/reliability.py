@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.digits201.build import Chunk, Trainer, assemble, representatives
 from bench.stats.metrics import kendall_tau_b
-from bench.truth.digits201_build import Chunk, Trainer, assemble, representatives
 from bench.truth.sources.digits201 import DATASET, PATH, PROTOCOL, SPLITS, Protocol, load
 from bench.truth.table import Measure, Table
 from mngnas.errors import UserError
@@ -71,7 +71,7 @@ def reliability(table: Table, measure: Measure = TARGET) -> Reliability:
     x = values[live].astype(np.float64)
 
     def mean(seeds: Sequence[int]) -> np.ndarray:
-        return np.round(x[:, list(seeds)].mean(axis=1), 6)  # as in `Table.mean`: equal sums are ties
+        return np.asarray(np.round(x[:, list(seeds)].mean(axis=1), 6))  # as in `Table.mean`: equal sums are ties
 
     everyone = range(n_seed)
     splits = [(half, [s for s in everyone if s not in half]) for half in combinations(everyone, n_seed // 2)]

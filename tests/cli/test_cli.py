@@ -1,16 +1,23 @@
 """The command line: what it prints, what it writes, and one line with exit status 2 for every mistake."""
 
 import json
+import os
+import signal
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
+import bench.cli
 from bench.cli import main
+from bench.cli.run import _rows
 from bench.stats.metrics import METRICS, kendall_tau_b, spearman_rho
+from bench.study.executor import Failure
 from bench.truth import Measure, Table
 from mngnas.data import download
-from mngnas.methods.registry import STRATEGIES, strategy_names
-from mngnas.spaces.topology import from_index, to_str
+from mngnas.methods.registry import methods, select
+from mngnas.spaces.topology import TOPOLOGY
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +52,9 @@ def scores(tmp_path):
     index = np.random.default_rng(1).choice(15_625, 500, replace=False)
     score = truth[index] + np.random.default_rng(2).normal(0, 0.1, 500)
     path = tmp_path / "scores.json"
-    path.write_text(json.dumps({to_str(from_index(int(i))): float(s) for i, s in zip(index, score, strict=True)}))
+    path.write_text(
+        json.dumps({TOPOLOGY.to_str(TOPOLOGY.from_index(int(i))): float(s) for i, s in zip(index, score, strict=True)})
+    )
     return path, score, truth[index]
 
 
@@ -81,9 +90,11 @@ def test_evaluate_prints_for_people(scores, capsys):
 
 
 def test_evaluate_counts_the_rows_it_leaves_out(tmp_path, capsys):
-    rows = ["arch,score"] + [f"{to_str(from_index(i))},{i}" for i in range(20)]
-    unknown = to_str(from_index(20)).replace("~0|+", "~1|+", 1)
-    (tmp_path / "scores.csv").write_text("\n".join([*rows, rows[1], f"{unknown},3", f"{to_str(from_index(21))},high"]))
+    rows = ["arch,score"] + [f"{TOPOLOGY.to_str(TOPOLOGY.from_index(i))},{i}" for i in range(20)]
+    unknown = TOPOLOGY.to_str(TOPOLOGY.from_index(20)).replace("~0|+", "~1|+", 1)
+    (tmp_path / "scores.csv").write_text(
+        "\n".join([*rows, rows[1], f"{unknown},3", f"{TOPOLOGY.to_str(TOPOLOGY.from_index(21))},high"])
+    )
     assert main(["evaluate", str(tmp_path / "scores.csv"), *ON_MADE_UP, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["n_scored"] == 20
@@ -113,7 +124,6 @@ def test_list_names_everything(capsys):
         "spos",
         "fairnas",
         "mngnas",
-        "mngnas-uniform",
         "digits",
         "cpu",
         "gpu",
@@ -144,16 +154,34 @@ def test_list_names_everything(capsys):
         ("run --strategy spos,fairnass", "unknown strategy 'fairnass'; did you mean 'fairnas'?"),
         ("run --strategy spos,mgnas*", "unknown strategy 'mgnas*'; did you mean 'mngnas'?"),
         ("run --strategy spos,!sps", "unknown strategy 'sps'; did you mean 'spos'?"),
-        ("run --strategy spos,!*", "strategy 'spos,!*' leaves none; available: spos, fairnas, mngnas, "),
+        ("run --strategy spos,!*", "strategy 'spos,!*' leaves none; available: fairnas, mngnas, spos"),
         ("ablate --strategy mngnas-none", "unknown strategy 'mngnas-none'"),
-        ("run --preset cpus", "unknown preset 'cpus'; did you mean 'cpu'?"),
+        (
+            "run --benchmark digits201 --strategy mngnas[pol=2] --out OUT",
+            "mngnas: unknown entry 'pol'; did you mean 'pool'?",
+        ),
+        ("run --strategy mngnas[pool", "has a bracket that does not close: name[field=value,...]"),
+        (
+            "run --benchmark digits201 --strategy mngnas[pool=9] --out OUT",
+            "mngnas.pool = 9 must be at least 1 and at most 8",
+        ),
+        ("run --benchmark digits201 --strategy spos[x=1] --out OUT", "strategy 'spos' has no settings to change"),
+        ("run --methods-from /nowhere", "there is no folder of methods /nowhere"),
+        ("run --like NOWHERE", "is not a study: it has no study.json"),
+        ("run --like NOWHERE --seeds 3 --preset cpu", "--like says what --seeds, --preset would say"),
+        ("ablate --rows /nowhere", "cannot read /nowhere"),
+        ("run --seeds 1000000000", "'1000000000' are 1,000,000,000 seeds; 100,000 at most"),
+        (f"run --seeds {'9' * 5000}", "(5000 characters)' is not a positive whole number"),
+        ("pack NOWHERE", "there is no study directory"),
+        ("brief NOWHERE", "is not a study: it has no study.json"),
+        ("run --benchmark digits201 --preset cpus", "unknown preset 'cpus'; did you mean 'cpu'?"),
         ("run --seeds many", "'many' is not a positive whole number"),
         ("run --seeds 5-", "'5-' is neither a number of seeds nor a range such as 5-14"),
         ("run --seeds 7-5", "'7-5' is neither a number of seeds nor a range such as 5-14"),
-        ("run --set training.pass=3", "unknown entry 'pass'"),
+        ("run --benchmark digits201 --set training.pass=3", "unknown entry 'pass'"),
         ("run --device tpu", "unknown device 'tpu'"),
         ("run --benchmark nats --out OUT", "cannot get cifar-10-python.tar.gz"),
-        ("report NOWHERE", "is not a study: it has no study.json"),
+        ("report NOWHERE", "there is no study directory"),
         ("data fetch cifar11", "unknown table or data set 'cifar11'; did you mean 'cifar10'?"),
         ("data build digits20", "unknown table 'digits20'; did you mean 'digits201'?"),
         ("data verify --archs 0", "'0' is not a positive whole number"),
@@ -176,51 +204,112 @@ def test_a_mistake_gets_one_line_and_status_2(arguments, message, scores, tmp_pa
     [
         ("fairnas,spos", ["fairnas", "spos"]),
         ("*as,spos,fairnas", ["fairnas", "mngnas", "spos"]),
-        ("mngnas-k?", ["mngnas-k1", "mngnas-k2", "mngnas-k8"]),
-        ("mngnas*", [name for name in STRATEGIES if name.startswith("mngnas")]),
-        ("*,!mngnas-*", ["spos", "fairnas", "mngnas"]),
+        ("*,!mngnas", ["fairnas", "spos"]),
         ("!spos,s*", ["spos"]),
     ],
 )
-def test_patterns_stand_for_strategies(patterns, names):
-    assert strategy_names(patterns) == names
+def test_patterns_stand_for_methods(patterns, names):
+    assert [name for name, _ in select(patterns)] == names
+
+
+class Nothing:
+    """An executor that does nothing, and remembers what it was asked for."""
+
+    asked: ClassVar[list] = []
+
+    def __init__(self, parallel):
+        pass
+
+    def run(self, jobs, _on_progress):
+        type(self).asked += jobs
+        return []
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """What would be run, without running it."""
-    calls = []
-    monkeypatch.setattr("bench.study.spec.open_study", lambda out, study: calls.append((str(out), study.preset.name)))
-    monkeypatch.setattr("bench.study.spec.run_study", lambda _out, jobs, *_: calls.append(jobs))
-    monkeypatch.setattr("bench.cli._write_report", lambda *_: None)
-    return calls
+def asked(monkeypatch, tmp_path):
+    """The jobs that would be done, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.study.executor.LocalExecutor", Nothing)
+    monkeypatch.setattr("bench.cli.run.write_report", lambda *_: None)
+    monkeypatch.setattr(Nothing, "asked", [])
+    return Nothing.asked
 
 
-def test_ablate_is_run_with_other_defaults(asked):
+def ablation_rows():
+    return select(_rows(Path(bench.cli.__file__).parent / "ablations.txt"))
+
+
+def test_ablate_runs_the_rows_of_its_file(asked):
     assert main(["ablate", "--benchmark", "digits201"]) == 0
-    where, jobs = asked
-    assert where == ("runs/digits201-digits-digits-ablations", "digits")
-    every = [name for name in STRATEGIES if name != "mngnas-plain"]
-    assert jobs == [(name, seed) for seed in range(5) for name in every]
+    rows = [(job.arguments["method"], job.arguments["changes"], job.arguments["seed"]) for job in asked]
+    assert rows == [(name, changes, seed) for seed in range(5) for name, changes in ablation_rows()]
+    assert {job.directory.parent.as_posix() for job in asked} == {"runs/digits201-digits-digits-ablations"}
+    assert len(ablation_rows()) > 12
+
+
+def test_ablate_takes_other_rows(asked, tmp_path):
+    (tmp_path / "mine.txt").write_text("# mine\n\nspos  # plain\nmngnas[pool=2,cap=0.9]\n")
+    assert main(["ablate", "--benchmark", "digits201", "--rows", "mine.txt", "--seeds", "1"]) == 0
+    assert [job.name for job in asked] == ["spos-seed0", "mngnas_pool=2_cap=0.9-seed0"] or len(asked) == 2
 
 
 def test_what_ablate_is_told_it_does(asked):
-    chosen = ["--strategy", "mngnas-pl*,spos", "--seeds", "2", "--out", "elsewhere"]
+    chosen = ["--strategy", "mngnas[weight=0.0],spos", "--seeds", "2", "--out", "elsewhere"]
     assert main(["ablate", "--benchmark", "digits201", *chosen]) == 0
     assert main(["run", "--benchmark", "digits201", *chosen]) == 0
-    assert asked[:2] == asked[2:]
-    assert asked[:2] == [("elsewhere", "digits"), [(n, s) for s in (0, 1) for n in ("mngnas-plain", "spos")]]
+    assert asked[:4] == asked[4:]
+    assert [(job.arguments["method"], job.arguments["seed"]) for job in asked[:4]] == [
+        *(("mngnas", 0), ("spos", 0)),
+        *(("mngnas", 1), ("spos", 1)),
+    ]
 
 
 def test_run_keeps_its_defaults(asked):
     assert main(["run", "--benchmark", "digits201"]) == 0
-    assert asked[0] == ("runs/digits201-digits-digits", "digits")
-    assert asked[1] == [(name, seed) for seed in range(3) for name in ("spos", "fairnas", "mngnas")]
+    assert {job.directory.parent.as_posix() for job in asked} == {"runs/digits201-digits-digits"}
+    names = ("spos", "fairnas", "mngnas")
+    assert [job.name for job in asked] == [f"{name}-seed{seed}" for seed in range(3) for name in names]
 
 
-def test_help_says_what_ablate_leaves_out(capsys):
-    with pytest.raises(SystemExit):
-        main(["ablate", "--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    assert "mngnas-plain, which is bit for bit FairNAS" in text
-    assert "spos,fairnas,mngnas*,!mngnas-plain" in text
+def test_settings_that_differ_are_different_studies(asked):
+    for change in ("training.passes=50", "training.passes=60"):
+        assert main(["run", "--benchmark", "digits201", "--set", change, "--seeds", "1"]) == 0
+    assert len({job.directory.parent for job in asked}) == 2
+
+
+def test_all_failures_are_told_at_the_end(monkeypatch, tmp_path, capsys):
+    class Failing:
+        def __init__(self, parallel):
+            pass
+
+        def run(self, jobs, _on_progress):
+            return [Failure(job, f"reason of {job.name}") for job in jobs]
+
+    monkeypatch.setattr("bench.study.executor.LocalExecutor", Failing)
+    assert main(["run", "--benchmark", "digits201", "--seeds", "1", "--out", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    for name in ("spos", "fairnas", "mngnas"):
+        assert f"run {name}-seed0 failed: reason of {name}-seed0" in lines
+    assert lines[-1] == "run_bench.py: 3 of 3 runs failed; the same command tries them again"
+
+
+def test_a_polite_kill_ends_like_ctrl_c(monkeypatch, capsys):
+    monkeypatch.setattr("bench.cli.listing.command", lambda _options: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["list"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "interrupted; the same command goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_list_shows_a_users_methods(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        "from mngnas.methods.info import MethodInfo\n"
+        "class Mine:\n"
+        "    info = MethodInfo('mine', 'Mine', 'You 2026', 'does nothing', 'training-free')\n"
+    )
+    assert main(["list", "--methods-from", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "strategies, training-free\n  mine  does nothing (You 2026)" in text
+    assert len(methods()) == 3

@@ -99,29 +99,6 @@ def train_chunks(
             progress(task)
 
 
-def build(
-    directory: Path,
-    *,
-    seeds: Sequence[int] = SEEDS,
-    limit: int | None = None,
-    progress: bool = False,
-    device: str = "cpu",
-    protocol: Protocol = PROTOCOL,
-) -> Progress:
-    """Train all `chunks` that `directory` lacks, with a progress bar if asked for; raises `UserError`."""
-    from tqdm import tqdm
-
-    tasks = chunks(seeds, limit, protocol)
-    with tqdm(total=sum(len(t.archs) for t in tasks), desc=NAME, unit="training", disable=not progress) as bar:
-
-        def show(task: Chunk) -> None:
-            bar.set_postfix_str(f"seed {task.seed}", refresh=False)
-            bar.update(len(task.archs))
-
-        train_chunks(directory, tasks, show, device=device, protocol=protocol)
-    return progress_of(directory, tasks)
-
-
 class Trainer:
     """The pictures on the device, and one chunk after another; raises `UserError` for a GPU that is not there."""
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.digits201.build import Chunk, Progress, chunks, progress_of, train_chunks
 from bench.files import write_atomically
 from bench.study.executor import Executor
 from bench.study.executor import Progress as JobProgress
 from bench.study.jobs import Job, Status
 from bench.study.work import Report
-from bench.truth.digits201_build import Chunk, Progress, chunks, progress_of, train_chunks
 from mngnas.errors import UserError
 
 _CHUNKS_A_JOB = 8  # about a minute of one core; a process takes seconds to start
@@ -23,7 +23,7 @@ def build(
     executor: Executor,
     on_progress: Callable[[JobProgress], None],
 ) -> Progress:
-    """Train all chunks that `directory` lacks; `limit` as in `digits201_build.chunks`. Raises `UserError`."""
+    """Train all chunks that `directory` lacks; `limit` as in `build.chunks`. Raises `UserError`."""
     missing = [task for task in chunks(seeds, limit) if not task.path(directory).exists()]
     jobs = []
     for seed in dict.fromkeys(task.seed for task in missing):
