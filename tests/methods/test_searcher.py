@@ -7,7 +7,7 @@ from mngnas.methods.info import Answer
 from mngnas.methods.searcher import Searcher, SearcherConfig
 from mngnas.seeds import Stream, generator
 from mngnas.spaces.topology import TOPOLOGY
-from tests.methods.cases import ToyOracle, case, done, make, make_task, run
+from tests.methods.cases import METHODS, ToyOracle, case, done, make, make_task, run
 
 
 class Listed(Searcher):
@@ -17,6 +17,7 @@ class Listed(Searcher):
 
     def propose(self, history, rng):
         self.draws = [*getattr(self, "draws", []), rng.random()]
+        self.given = list(history)
         return self.archs[len(history)]
 
 
@@ -25,6 +26,9 @@ class Oracle:
 
     def __init__(self):
         self.asked = []
+
+    def knows(self, arch):
+        return arch is not None
 
     def query(self, arch):
         self.asked.append(arch)
@@ -57,6 +61,7 @@ def test_the_proposal_is_the_best_that_it_was_told_the_earlier_of_equals():
 def test_the_trace_is_what_was_asked_in_order():
     method, oracle = listed(40)
     trace = run(method).outcome().trace
+    assert [query.arch for query in method.given] == list(Listed.archs[:3])
     assert [TOPOLOGY.from_index(index) for index in trace.arch_index] == oracle.asked == list(Listed.archs)
     assert list(trace.value) == [0.5, 0.9, 0.7, 0.9]
     assert list(trace.seconds) == [10.0] * 4
@@ -65,7 +70,43 @@ def test_the_trace_is_what_was_asked_in_order():
 def test_draws_are_of_the_query_and_the_seed():
     method, _ = listed(40)
     run(method)
-    assert method.draws == [generator(0, Stream.ORACLE, number).random() for number in range(4)]
+    assert method.draws == [generator(0, Stream.ORACLE, number, 0).random() for number in range(4)]
+
+
+class Half(Oracle):
+    """Knows the architectures of even index only; what it does not know costs nothing."""
+
+    def knows(self, arch):
+        return TOPOLOGY.to_index(arch) % 2 == 0
+
+    def query(self, arch):
+        assert self.knows(arch)
+        self.asked.append(arch)
+        return Answer(0.5, 10.0)
+
+
+def test_the_search_is_over_what_the_ground_truth_knows():
+    """A proposal that it does not know is drawn again, by the next generator of the same query."""
+    oracle = Half()
+    method = METHODS["toy-random"].load()(SearcherConfig(seconds=200.0), make_task(3), oracle)
+    run(method)
+    assert len(oracle.asked) == method.outcome().cost.queries == 20
+    expected = []
+    for number in range(20):
+        drawn = (TOPOLOGY.sample_uniform(generator(3, Stream.ORACLE, number, attempt), 1)[0] for attempt in range(1000))
+        expected.append(next(arch for arch in drawn if oracle.knows(arch)))
+    assert oracle.asked == expected
+
+
+def test_a_search_that_proposes_only_what_nobody_knows_ends_with_one_line():
+    class Nobody(Half):
+        def knows(self, arch):  # noqa: ARG002
+            return False
+
+    method = METHODS["toy-random"].load()(SearcherConfig(), make_task(), Nobody())
+    with pytest.raises(UserError, match=r"^toy-random proposed 1,000 architectures in a row .* the last is \|\w+~0\|"):
+        method.advance()
+    assert method.history == []
 
 
 def test_it_gives_no_ranking():

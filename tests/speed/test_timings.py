@@ -10,20 +10,22 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.speed.measure import SETTINGS, _pictures
-from bench.speed.reference_supernet import PlainSupernet, scores, train_step
+from bench.speed.measure import SETTINGS, _FairSets, _pictures
+from bench.speed.reference_supernet import ReferenceSupernet, scores, train_step
 from bench.stats.intervals import bootstrap
 from bench.stats.metrics import kendall_tau_b, named
 from bench.truth import load_table
-from mngnas.data.images import Augmentation, scoring_batch, training_batch
+from mngnas.data.datasets import ImageData
+from mngnas.data.images import scoring_batch, training_batch
+from mngnas.methods.base import NoSettings, Task
 from mngnas.methods.mngnas.descent import capped_min_norm
 from mngnas.methods.mngnas.distillation import Combination, Teacher, guide, teacher_features
-from mngnas.methods.registry import make_strategy
-from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_strictly_fair, sample_uniform
-from mngnas.nets.many_paths import FairSetStep
-from mngnas.spaces.topology import N_ARCH, from_index, live_graph, to_rank
-from mngnas.train.loop import Trainer, TrainingConfig
-from mngnas.train.scoring import Scorer, ScoringConfig
+from mngnas.nets.build import fair_set_step
+from mngnas.nets.cell_supernet import CellSupernet
+from mngnas.settings import Augmentation, RetrainingConfig, ScoringConfig, TrainingConfig
+from mngnas.spaces.skeleton import Skeleton
+from mngnas.spaces.topology import TOPOLOGY, live_graph
+from mngnas.train.scoring import Scorer
 
 SMALL, FULL = SETTINGS
 ARCH = (3, 1, 2, 4, 3, 2)
@@ -37,18 +39,21 @@ def images():
 @pytest.mark.parametrize("setting", SETTINGS, ids=["reduced", "full"])
 @pytest.mark.parametrize("way", ["path by path", "one static graph"])
 def test_a_fair_step(benchmark, setting, way):
-    config = TrainingConfig(passes=10**9, batch_size=setting.batch)
-    supernet, augmentation = Supernet(setting.skeleton, 0), Augmentation(crop=2, flip=True)
-    trainer = Trainer(supernet, make_strategy("fairnas"), config, _pictures(setting, "cpu"), augmentation, 0)
-    trainer.fair_set = FairSetStep(supernet) if way == "one static graph" else None
-    assert benchmark(trainer.step).passes == 5
+    training, scoring = TrainingConfig(passes=10**9, batch_size=setting.batch), ScoringConfig()
+    pictures = _pictures(setting, "cpu")
+    settings = training, Augmentation(crop=2, flip=True), scoring, scoring, RetrainingConfig()
+    task = Task(TOPOLOGY, 0, ImageData(pictures, pictures, pictures), setting.skeleton, *settings)
+    method = _FairSets(NoSettings(), task)
+    method._fair_set = fair_set_step(method.supernet) if way == "one static graph" else None
+    benchmark(method.advance)
+    assert method.passes == 5 * method.steps > 0
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=["reduced", "full"])
 @pytest.mark.parametrize("layout", ["channels last", "contiguous", "channels last, bfloat16"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_one_path_forward_and_backward(benchmark, setting, layout, threads):
-    supernet = Supernet(setting.skeleton, 0)
+    supernet = CellSupernet(setting.skeleton, 0)
     batch = training_batch(_pictures(setting, "cpu"), 0, setting.batch, Augmentation(), 0)
     images = batch.images.bfloat16() if "bfloat16" in layout else batch.images
     if layout == "contiguous":
@@ -70,11 +75,11 @@ def test_one_path_forward_and_backward(benchmark, setting, layout, threads):
 
 
 def test_a_plain_step(benchmark, images):
-    net = PlainSupernet(SMALL.skeleton)
+    net = ReferenceSupernet(SMALL.skeleton)
     optimizer = torch.optim.SGD(net.parameters(), 0.05, 0.9, nesterov=True, foreach=False)
     batch = training_batch(images, 0, SMALL.batch, Augmentation(crop=2, flip=True), 0)
     batch, rng = replace(batch, images=batch.images.contiguous()), np.random.default_rng(0)
-    assert benchmark(lambda: train_step(net, optimizer, batch, sample_uniform(rng, 1)[0])) > 0
+    assert benchmark(lambda: train_step(net, optimizer, batch, TOPOLOGY.sample_uniform(rng, 1)[0])) > 0
 
 
 def test_a_training_batch(benchmark, images):
@@ -85,15 +90,15 @@ def test_a_training_batch(benchmark, images):
 
 @pytest.mark.parametrize("paths_at_once", [1, 5, 25])
 def test_scoring_live_graphs(benchmark, images, paths_at_once):
-    scorer = Scorer(Supernet(SMALL.skeleton, 0), ScoringConfig(250, 125), images, images)
+    scorer = Scorer(CellSupernet(SMALL.skeleton, 0), ScoringConfig(250, 125), images, images)
     scorer.paths_at_once = paths_at_once
-    archs = sorted({live_graph(from_index(index)) for index in range(60)}, key=to_rank)[:25]
+    archs = sorted({live_graph(TOPOLOGY.from_index(index)) for index in range(60)}, key=TOPOLOGY.to_rank)[:25]
     assert len(benchmark(lambda: scorer(archs)).loss) == 25
 
 
 def test_scoring_plainly(benchmark, images):
-    net, batch = PlainSupernet(SMALL.skeleton), scoring_batch(images.subset(np.arange(125)))
-    archs = [from_index(index) for index in range(5)]
+    net, batch = ReferenceSupernet(SMALL.skeleton), scoring_batch(images.subset(np.arange(125)))
+    archs = [TOPOLOGY.from_index(index) for index in range(5)]
     assert len(benchmark(lambda: scores(net, [batch], archs))) == 5
 
 
@@ -105,19 +110,19 @@ def test_the_min_norm_problem(benchmark, k):
 
 def test_guidance_of_a_path(benchmark, images):
     batch = training_batch(images, 0, 64, Augmentation(), 0)
-    archs = sample_strictly_fair(np.random.default_rng(0))
-    teachers = [Teacher(n, arch, Supernet(Skeleton(8, 1), n), 1.0) for n, arch in enumerate(archs[:4])]
-    seen, features = teacher_features(teachers, batch), Supernet(Skeleton(8, 1), 9)(batch.images, archs[4]).features
+    archs = TOPOLOGY.sample_strictly_fair(np.random.default_rng(0))
+    teachers = [Teacher(n, arch, CellSupernet(Skeleton(8, 1), n), 1.0) for n, arch in enumerate(archs[:4])]
+    seen, features = teacher_features(teachers, batch), CellSupernet(Skeleton(8, 1), 9)(batch.images, archs[4]).features
     assert benchmark(lambda: guide(features, archs[4], seen, Combination())).alpha.shape == (3, 4)
 
 
 def test_tau_of_the_space(benchmark):
-    true = np.random.default_rng(0).normal(size=N_ARCH).round(2)
+    true = np.random.default_rng(0).normal(size=TOPOLOGY.n_arch).round(2)
     assert benchmark(lambda: kendall_tau_b(true + 1, true)) == pytest.approx(1)
 
 
 def test_a_bootstrap_of_the_space(benchmark):
-    true = np.random.default_rng(0).normal(size=N_ARCH).round(2)
+    true = np.random.default_rng(0).normal(size=TOPOLOGY.n_arch).round(2)
     metrics = named(["kendall_tau_b"])
     found = benchmark(lambda: bootstrap(true + 1, true, metrics, resamples=100, rng=np.random.default_rng(0)))
     assert found["kendall_tau_b"].value == pytest.approx(1)

@@ -95,8 +95,10 @@ def _commands(study: StudyRuns, records: Sequence[RunRecord]) -> list[str]:
     words = ["python", "run_bench.py", "run", "--like", where, "--out", f"{where.rstrip('/')}-again"]
     if protocol == PROTOCOL:
         return [shlex.join(words)]
-    why = f"  # these runs are of protocol {protocol}, which gives other scores than today's {PROTOCOL}"
-    return [f"git checkout {shlex.quote(records[0].commit)}{why}", shlex.join(words)]
+    why = f"# these runs are of protocol {protocol}, which gives other scores than today's {PROTOCOL}"
+    commit = records[0].commit
+    checkout = "# an unknown commit" if commit == "unknown" else shlex.join(["git", "checkout", commit])
+    return [f"{checkout}  {why}", shlex.join(words)]
 
 
 def _settings(records: Sequence[RunRecord]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What speed is measured against: the plain supernet computes the same; and the table of the command."""
+"""What speed is measured against: the reference supernet computes the same; and the table of the command."""
 
 from dataclasses import replace
 from functools import partial
@@ -9,20 +9,22 @@ import torch
 
 from bench.speed import measure as speed
 from bench.speed.measure import Row, Setting, path_cost, table
-from bench.speed.reference_supernet import PlainSupernet, scores, train_step
+from bench.speed.reference_supernet import ReferenceSupernet, scores, train_step
 from mngnas.data.images import Batch, scoring_batch
-from mngnas.nets.cell_supernet import Skeleton, Supernet, sample_uniform
-from mngnas.spaces.topology import CONV_1X1, CONV_3X3
-from mngnas.train.scoring import Scorer, ScoringConfig
-from tests.test_training import learnable_images
+from mngnas.nets.cell_supernet import CellSupernet
+from mngnas.settings import ScoringConfig
+from mngnas.spaces.skeleton import Skeleton
+from mngnas.spaces.topology import CONV_1X1, CONV_3X3, TOPOLOGY
+from mngnas.train.scoring import Scorer
+from tests.train.pictures import learnable_images
 
 TINY = Setting("tiny", Skeleton(channels=4, cells=1), 8, 8, 40, 20)
 
 
 @torch.no_grad()
-def plain_twin(supernet):
-    """A plain supernet with the weights of the fast one."""
-    net, s = PlainSupernet(supernet.skeleton), supernet
+def reference_twin(supernet):
+    """A reference supernet with the weights of the fast one."""
+    net, s = ReferenceSupernet(supernet.skeleton), supernet
 
     def take(conv, norm, weight, scale, shift):
         conv.weight.copy_(weight)
@@ -35,7 +37,7 @@ def plain_twin(supernet):
         for edge, operations in enumerate(mine.edges):
             for op, convs in ((CONV_1X1, theirs.conv1x1), (CONV_3X3, theirs.conv3x3)):
                 scale, shift = (None if one is None else one[edge] for one in (convs.scale, convs.shift))
-                take(*list(operations[str(op)])[1:], convs.weight[edge], scale, shift)
+                take(*list(operations[op])[1:], convs.weight[edge], scale, shift)
     for mine, theirs in zip(net.reductions, s.reductions, strict=True):
         for ours, one in ((mine.first, theirs.first), (mine.second, theirs.second)):
             take(*list(ours)[1:], one.weight, one.scale, one.shift)
@@ -48,12 +50,12 @@ def plain_twin(supernet):
 
 @pytest.mark.parametrize("skeleton", [Skeleton(4, 2), Skeleton(8, 1, affine=True)], ids=str)
 def test_the_plain_supernet_computes_the_same(skeleton):
-    supernet = Supernet(skeleton, 0)
+    supernet = CellSupernet(skeleton, 0)
     for name, parameter in supernet.named_parameters():
         if name.endswith(("scale", "shift")):
             parameter.data += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) / 3
-    net, images = plain_twin(supernet), torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    for arch in sample_uniform(np.random.default_rng(0), 20):
+    net, images = reference_twin(supernet), torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for arch in TOPOLOGY.sample_uniform(np.random.default_rng(0), 20):
         # With a learnt shift a convolution of nothing gives something; the fast supernet leaves such dead edges out.
         if skeleton.affine and 0 in arch:
             continue
@@ -64,15 +66,15 @@ def test_the_plain_supernet_computes_the_same(skeleton):
 
 
 def test_plain_scores_are_the_scorers():
-    supernet, valid = Supernet(TINY.skeleton, 0), learnable_images(40, seed=1)
+    supernet, valid = CellSupernet(TINY.skeleton, 0), learnable_images(40, seed=1)
     fast = Scorer(supernet, ScoringConfig(40, 20), valid, valid)
-    archs = sample_uniform(np.random.default_rng(0), 30)
-    found = scores(plain_twin(supernet), [replace(b, images=b.images.contiguous()) for b in fast.batches], archs)
+    archs = TOPOLOGY.sample_uniform(np.random.default_rng(0), 30)
+    found = scores(reference_twin(supernet), [replace(b, images=b.images.contiguous()) for b in fast.batches], archs)
     np.testing.assert_allclose(found, fast(archs).accuracy, atol=1e-9)
 
 
 def test_a_plain_step_learns():
-    net, images = PlainSupernet(TINY.skeleton), learnable_images(40)
+    net, images = ReferenceSupernet(TINY.skeleton), learnable_images(40)
     whole = scoring_batch(images)
     optimizer = torch.optim.SGD(net.parameters(), 0.05, 0.9)
     batch = Batch(whole.images, whole.labels)
