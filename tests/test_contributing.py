@@ -20,9 +20,9 @@ import mngnas.nets.build
 import mngnas.spaces
 from bench.cli import main
 from bench.report import report
-from bench.study.records import load_runs
 from bench.study.run import job_of
 from bench.study.spec import PlannedRun
+from bench.study.store import load_runs
 from bench.study.work import do
 from bench.truth import Measure, Table
 from tests.tiny import TINY, opened, tiny_study

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-
-from bench.study.records import is_finished, load_runs
 from tests.test_study import TINY
+
+from bench.study.store import is_finished, load_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 STRATEGIES = ("spos", "fairnas", "mngnas")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.study.preset import preset_from_dict
-from bench.study.records import load_runs
+from bench.study.store import load_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = sorted(path.parent.parent for path in ROOT.glob("reports/*/report/results.json"))

@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Pack, check, and remove the runs' own directories."""
-    from bench.study.records import PACKED, pack_runs
+    from bench.study.store import PACKED, pack_runs
 
     n, path = pack_runs(options.study), options.study / PACKED
     print(f"{n} runs in {path}: {path.stat().st_size / 1e6:.1f} MB")

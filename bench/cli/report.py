@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
 def command(options: argparse.Namespace) -> None:
     """Make the report; studies of older versions are read too."""
     from bench.study.jobs import read_json
-    from bench.study.records import load_runs
+    from bench.study.store import load_runs
 
     about = read_json(options.study / "study.json")
     if not {"benchmark", "dataset"} <= set(about):

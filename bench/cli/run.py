@@ -177,7 +177,7 @@ def _check_method(study: "Study", run: "PlannedRun") -> None:
 
 
 def _not_packed(out: Path, jobs: list[Any]) -> list[Any]:
-    from bench.study.records import packed_names
+    from bench.study.store import packed_names
 
     packed = packed_names(out)
     return [job for job in jobs if job.name not in packed]

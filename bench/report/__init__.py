@@ -19,6 +19,7 @@ from bench.report.sections import SECTIONS, rankings, references
 from bench.report.text import estimate, over_seeds
 from bench.truth.table import Measure, Table
 from mngnas.errors import UserError
+from mngnas.methods.info import DiaryPlot
 
 FORMAT = 2  # of results.json
 
@@ -63,7 +64,7 @@ def report(
     paths = ReportPaths(out / "index.html", out / "report.md", out / "results.json", figures, _summary(runs))
     write_atomically(paths.html, to_html(title, blocks, drawings).encode())
     write_atomically(paths.markdown, to_markdown(title, blocks).encode())
-    write_atomically(paths.results, (json.dumps(results, indent=1) + "\n").encode())
+    write_atomically(paths.results, _lines(results).encode())
     return paths
 
 
@@ -102,14 +103,19 @@ def _summary(study: StudyRuns) -> str:
     )
 
 
+def _lines(results: Mapping[str, object]) -> str:
+    """JSON with a line a section, so that a changed number is a changed line."""
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(one)}" for name, one in results.items()) + "\n}\n"
+
+
 def plain(value: object) -> object:
     """Numbers as JSON has them: dataclasses and mappings as objects, sequences as lists, what is not finite as None.
 
-    Fields that are arrays are left out: they are in the CSV of their picture.
+    Fields that are arrays or plots are left out: they are in the CSV of their picture.
     """
     if is_dataclass(value):
         found = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {name: plain(one) for name, one in found.items() if not isinstance(one, np.ndarray)}
+        return {name: plain(one) for name, one in found.items() if not isinstance(one, np.ndarray | DiaryPlot)}
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):

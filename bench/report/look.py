@@ -4,6 +4,7 @@ No pyplot and no global state: a `Figure` is made, drawn and saved inside one st
 bytes. matplotlib is imported when something is drawn.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -41,7 +42,7 @@ STYLE = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.5,
     "lines.markersize": 4,
-    "savefig.dpi": 220,  # of what is rasterised inside an SVG
+    "savefig.dpi": 130,  # of what is rasterised inside an SVG
 }
 # Okabe & Ito's colours that are legible on white; marker and line style change at another pace, so that methods can be
 # told apart without colour.
@@ -72,7 +73,17 @@ def to_svg(draw: "Callable[[], Figure]") -> bytes:
         out = BytesIO()
         canvas: Any = FigureCanvasSVG(figure)
         canvas.print_svg(out, metadata={"Date": None, "Creator": None})
-    return out.getvalue()
+    return _smaller(out.getvalue())
+
+
+_EMPTY = re.compile(rb"<!--.*?-->|<metadata>.*?</metadata>|(?<=>)\s+(?=<)", re.DOTALL)
+_PLACES = re.compile(rb' (?:d|x|y)="[^"]*"')  # coordinates in points; glyphs are scaled down, but have whole numbers
+_LONG = re.compile(rb"(-?\d+\.\d)\d+")
+
+
+def _smaller(svg: bytes) -> bytes:
+    """Without comments and spaces between tags; a tenth of a point is enough for a coordinate."""
+    return _PLACES.sub(lambda found: _LONG.sub(rb"\1", found[0]).replace(b" \n", b" "), _EMPTY.sub(b"", svg))
 
 
 # ---------------------------------------------------------------------------------------------------- room for methods

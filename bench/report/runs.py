@@ -11,7 +11,8 @@ import numpy as np
 from bench.report.scores import CORRELATIONS, TAU, Method, RunGroup, Scored, group_of, preset_of, resampled, scored_of
 from bench.stats.intervals import OverSeeds
 from bench.stats.metrics import kendall_tau_b
-from bench.study.records import Run, RunRecord, load_runs
+from bench.study.records import Run, RunRecord
+from bench.study.store import load_runs
 from bench.truth.table import Measure, Table
 from mngnas.errors import UserError, unknown
 from mngnas.spaces import Space

@@ -15,7 +15,7 @@ import numpy as np
 from bench.stats.intervals import Estimate, OverSeeds, bootstrap_means
 from bench.stats.metrics import METRICS, InTop, Metric, named
 from bench.study.records import Run, RunRecord
-from bench.study.records import Scores as Ranking
+from bench.study.scores import Scores as Ranking
 
 GENERATOR_SEED = 0  # of every bootstrap in a report
 TAU = METRICS["kendall_tau_b"]

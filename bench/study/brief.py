@@ -19,7 +19,7 @@ from bench.files import write_atomically
 from bench.study.executor import Executor, Progress
 from bench.study.jobs import Job, read_json
 from bench.study.preset import final_archs
-from bench.study.records import Scores
+from bench.study.scores import Scores
 from bench.study.spec import load_study
 from mngnas.errors import UserError
 from mngnas.seeds import Sample, sample_generator

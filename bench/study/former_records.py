@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.study.records import Arrays, Curve, MethodRef, RunRecord, RunScores, Scores
+from bench.study.records import MethodRef, RunRecord
+from bench.study.scores import Arrays, Curve, RunScores, Scores
 from mngnas.errors import UserError
 from mngnas.methods.info import Cost, Diary
 from mngnas.methods.registry import method_of_record

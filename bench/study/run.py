@@ -29,8 +29,10 @@ from bench.study.preset import (
     ranking_archs,
     search_scoring,
 )
-from bench.study.records import RECORD, Curve, MethodRef, RunRecord, RunScores, Scores, save_run
+from bench.study.records import MethodRef, RunRecord
+from bench.study.scores import Curve, RunScores, Scores
 from bench.study.spec import PlannedRun, Study, load_study, run_directory
+from bench.study.store import RECORD, save_run
 from bench.study.work import Report, checkpoint_seconds
 from mngnas.data.datasets import ImageData, load_images
 from mngnas.errors import UserError

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mngnas.data.images import to_device
-from mngnas.nets.cell_supernet import Cell, CellSupernet
+from mngnas.nets.cell import Cell, CellWeights
 from mngnas.nets.layers import average_pool_3x3
 from mngnas.nets.norms import batch_norm
 from mngnas.nets.supernet import Output
@@ -82,7 +82,7 @@ def _route(run: Sequence[Arch], archs: Sequence[Arch], device: torch.device) -> 
     return Route(tuple(counts), *numbers)
 
 
-def forward_paths(supernet: CellSupernet, images: Tensor, paths: Route) -> Output:
+def forward_paths(supernet: CellWeights, images: Tensor, paths: Route) -> Output:
     """Run P paths on the same images `[b, in_channels, h, w]`; features and logits get a first dimension P."""
     n = paths.where.shape[1]
     norm = _PathNorm(n)
@@ -162,7 +162,7 @@ class _PathNorm:
 class FairSetStep:
     """Forward and backward of one strictly fair set; on a GPU recorded once and replayed as a CUDA graph."""
 
-    def __init__(self, supernet: CellSupernet) -> None:
+    def __init__(self, supernet: CellWeights) -> None:
         """Batches must always have the same size."""
         self.supernet = supernet
         self._graph: torch.cuda.CUDAGraph | None = None

@@ -26,6 +26,7 @@ SMALL = {
     "toy-random": {"seconds": 100.0},
 }
 TRAINING = TrainingConfig(passes=160, batch_size=16, weight_decay=0.0)
+SHORT = Skeleton(channels=4, cells=1, stages=2)
 EARLY = 6  # steps
 ARCHS = TOPOLOGY.sample_uniform(np.random.default_rng(5), 12)
 
@@ -90,7 +91,7 @@ CASES = list(dict.fromkeys([*map(Case, METHODS), *rows()]))
 def make(one, seed=0, task=None):
     """A method that has done nothing yet."""
     method = one.entry.load()
-    task = make_task(seed) if task is None else task
+    task = make_task(seed, skeleton=SHORT) if task is None else task
     config = method.Config(**{**SMALL.get(one.name, {}), **dict(one.changes)})
     return method(config, task, ToyOracle()) if one.entry.info.kind == "searcher" else method(config, task)
 

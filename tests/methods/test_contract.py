@@ -237,7 +237,7 @@ def test_it_trains_every_operation_of_every_edge(one):
             assert moved.any(), f"{name} was never trained"
             if name.endswith(("conv1x1.weight", "conv3x3.weight")):
                 trained[name] = trained.get(name, torch.zeros(len(moved), dtype=torch.bool)) | (moved > 0)
-    assert len(trained) == 6
+    assert len(trained) == 4  # two sizes of convolutions in two cells
     for name, edges in trained.items():
         assert edges.all(), f"{name}: an edge was never trained"
 

@@ -187,13 +187,13 @@ def test_out_of_memory_halves_the_paths_at_once_and_says_so(monkeypatch):
             raise torch.OutOfMemoryError("made up")
         return forward_paths(supernet, images, paths)
 
-    monkeypatch.setattr("mngnas.nets.many_paths.forward_paths", small_memory)
+    monkeypatch.setattr("mngnas.nets.cell_supernet.forward_paths", small_memory)
     scorer.paths_at_once = 32
     with pytest.warns(UserWarning, match="out of memory: scoring (16|8) architectures at once"):
         found = scorer(archs)
     assert scorer.paths_at_once == 8
     np.testing.assert_array_equal(found.accuracy, twin.accuracy)
-    monkeypatch.setattr("mngnas.nets.many_paths.forward_paths", lambda *_: small_memory(net, None, route(archs)))
+    monkeypatch.setattr("mngnas.nets.cell_supernet.forward_paths", lambda *_: small_memory(net, None, route(archs)))
     with pytest.raises(torch.OutOfMemoryError), pytest.warns(UserWarning, match="at once"):
         scorer(archs)
 

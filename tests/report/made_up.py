@@ -3,7 +3,9 @@
 import numpy as np
 
 from bench.report.runs import read_runs
-from bench.study.records import Curve, MethodRef, RunRecord, RunScores, Scores, save_run
+from bench.study.records import MethodRef, RunRecord
+from bench.study.scores import Curve, RunScores, Scores
+from bench.study.store import save_run
 from bench.truth import Measure, Table
 from mngnas.methods.info import Column, Cost, Diary, DiaryLine, DiaryPanel, DiaryPlot, DiaryTable, Trace
 from mngnas.spaces.topology import TOPOLOGY

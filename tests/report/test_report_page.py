@@ -20,7 +20,7 @@ from bench.report.sections import SECTIONS
 from bench.report.sections.settings import about
 from bench.stats.metrics import kendall_tau_b, regret
 from bench.study.preset import PROTOCOL
-from bench.study.records import Scores
+from bench.study.scores import Scores
 from mngnas.errors import UserError
 from mngnas.methods.registry import methods
 from mngnas.spaces.topology import TOPOLOGY

@@ -18,7 +18,7 @@ from bench.report.sections.variants import variants
 from bench.stats.evaluation import reference_rows
 from bench.stats.intervals import bootstrap_mean, paired_difference, seed_spread
 from bench.stats.metrics import kendall_tau_b
-from bench.study.records import Scores
+from bench.study.scores import Scores
 from bench.truth import Measure
 from bench.truth.sources import nb201
 from mngnas.spaces.topology import TOPOLOGY

@@ -5,7 +5,8 @@ import pytest
 
 from bench.report.runs import read_runs
 from bench.report.scores import ranked
-from bench.study.records import Scores, load_run
+from bench.study.scores import Scores
+from bench.study.store import load_run
 from bench.truth import Measure
 from mngnas.errors import UserError
 from tests.report.made_up import (

@@ -16,9 +16,10 @@ import pytest
 from bench.study import run as run_module
 from bench.study.jobs import STATUS
 from bench.study.preset import final_archs, parse_preset, ranking_archs
-from bench.study.records import is_finished, load_run, scores_to_arrays
 from bench.study.run import job_of, make_task
+from bench.study.scores import scores_to_arrays
 from bench.study.spec import PlannedRun, run_directory
+from bench.study.store import is_finished, load_run
 from bench.study.work import do
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY
@@ -93,7 +94,7 @@ def test_a_finished_run_is_left_alone(finished):
 
 
 def arrays(directory):
-    found = scores_to_arrays(load_run(directory).scores, 40)
+    found = scores_to_arrays(load_run(directory).scores, TOPOLOGY, 40)
     return {name: values for name, values in found.items() if name != "curve/seconds"}
 
 

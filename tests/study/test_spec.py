@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bench.study.preset import load_preset, parse_preset, with_changes
-from bench.study.records import load_runs
 from bench.study.spec import PlannedRun, load_study, open_study
+from bench.study.store import load_runs
 from mngnas.errors import UserError
 from tests.tiny import FAIRNAS, SPOS, TINY, tiny_study
 

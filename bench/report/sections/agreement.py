@@ -12,7 +12,7 @@ from bench.report.runs import StudyRuns
 from bench.report.scores import Method, OfMethod, ranked
 from bench.report.text import by_column, count, number
 from bench.stats.metrics import kendall_tau_b
-from bench.study.records import Scores
+from bench.study.scores import Scores
 
 MOST_SEEDS = 20  # of a method that are paired with each other
 

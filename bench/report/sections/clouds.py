@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DENSE = 2_000  # architectures from which a panel shows their density instead of points
+MANY_POINTS = 200  # from which they are drawn as one image
 _ACCURACY_TICKS = (0.99, 0.97, 0.94, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 
 
@@ -192,7 +193,7 @@ def _cloud(ax: "Axes", x: np.ndarray, y: np.ndarray, bins: Literal["log"] | None
     from matplotlib.colors import ListedColormap
 
     if len(x) < DENSE:
-        ax.scatter(x, y, s=7, color=COLOURS[0], alpha=0.75, linewidths=0)
+        ax.scatter(x, y, s=7, color=COLOURS[0], alpha=0.75, linewidths=0, rasterized=len(x) > MANY_POINTS)
     else:
         dark_is_many = ListedColormap(colormaps["cividis_r"](np.linspace(0.08, 1, 256)))  # visible on white
         ax.hexbin(x, y, gridsize=(40, 23), bins=bins, mincnt=1, cmap=dark_is_many, linewidths=0.1, rasterized=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TABLES = 2  # methods whose tables are shown
 _COLUMNS = 4  # panels beside each other
+FEW_POINTS = 25  # of a line, up to which they are marked
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,8 @@ def draw_plots(plots: Sequence[PlotOf]) -> "Figure":
         mine = axes[place * columns * rows : (place + 1) * columns * rows]
         for number_, (ax, panel) in enumerate(zip(mine, one.plot.panels, strict=False)):
             for line in panel.lines:
-                look = look_of(labels.index(line.label)) | {"marker": ".", "markersize": 2.5, "linewidth": 1.2}
+                dots = {"marker": "." if len(line.x) <= FEW_POINTS else "", "markersize": 2.5, "linewidth": 1.2}
+                look = look_of(labels.index(line.label)) | dots
                 ax.plot([*map(_or_nan, line.x)], [*map(_or_nan, line.y)], **look, label=line.label)
             for mark in one.plot.marks:
                 ax.axvline(mark, color=REFERENCE, linestyle=":", linewidth=0.8, zorder=1)

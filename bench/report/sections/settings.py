@@ -88,17 +88,18 @@ def _dirty_runs(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _commands(study: StudyRuns, records: Sequence[RunRecord]) -> list[str]:
-    """Replay study.json; runs of another protocol need the sources that made them."""
+    """Replay study.json; runs that an older version made need its sources and its commands."""
+    from bench.study.jobs import read_json
     from bench.study.preset import PROTOCOL
 
-    protocol, where = records[0].protocol, study.directory.as_posix()
-    words = ["python", "run_bench.py", "run", "--like", where, "--out", f"{where.rstrip('/')}-again"]
-    if protocol == PROTOCOL:
-        return [shlex.join(words)]
-    why = f"# these runs are of protocol {protocol}, which gives other scores than today's {PROTOCOL}"
-    commit = records[0].commit
-    checkout = "# an unknown commit" if commit == "unknown" else shlex.join(["git", "checkout", commit])
-    return [f"{checkout}  {why}", shlex.join(words)]
+    where = study.directory.as_posix()
+    older = read_json(study.directory / "study.json").get("made_by") or ()
+    if older or records[0].protocol != PROTOCOL:
+        commit = records[0].commit
+        checkout = "# an unknown commit" if commit == "unknown" else shlex.join(["git", "checkout", commit])
+        why = f"# protocol {records[0].protocol}, made by an older version of this project"
+        return [f"{checkout}  {why}", *map(str, older)]
+    return [shlex.join(["python", "run_bench.py", "run", "--like", where, "--out", f"{where.rstrip('/')}-again"])]
 
 
 def _settings(records: Sequence[RunRecord]) -> list[str]:
