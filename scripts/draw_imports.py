@@ -1,8 +1,8 @@
 """Draw who imports whom, folder by folder, as docs/imports.svg: `.venv/bin/python scripts/draw_imports.py`.
 
 Imports are read from the code's text, those inside functions too. An arrow points from the importing folder down to the
-imported one; where a longer way says the same, the direct arrow is left out. Measurement stands above all science. A circle
-cannot be drawn: tests/test_imports.py fails.
+imported one; where a longer way says the same, the direct arrow is left out. Measurement stands above all science. A
+circle cannot be drawn: tests/test_imports.py fails.
 """
 
 import ast

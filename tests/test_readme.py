@@ -1,38 +1,34 @@
-"""The numbers of the README are those of the committed studies, to the digit."""
+"""The README's numbers are those of the committed studies, and these are whole."""
 
+import importlib.util
 import json
-import re
 from pathlib import Path
 
 import pytest
 
-from bench.study.preset import preset_from_dict
+from bench.study.jobs import read_json
+from bench.study.preset import PROTOCOL
 from bench.study.store import load_runs
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 STUDIES = sorted(path.parent.parent for path in ROOT.glob("reports/*/report/results.json"))
 
 
-def shown(text: str) -> dict[tuple[str, str], list[str]]:
-    """Rows of the README's table: (study, method) -> the three numbers of "tau", "seeds" and "architectures"."""
-    rows = {}
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        link = re.match(r"\[.*\]\(reports/([^/)]+)/", cells[0])
-        if link and len(cells) >= 3:
-            rows[link[1], cells[1]] = re.findall(r"[-−]?\d?\.\d+", " ".join(cells[2:5]))
-    return rows
+def results_table():
+    """scripts/results_table.py as a module."""
+    spec = importlib.util.spec_from_file_location("results_table", ROOT / "scripts" / "results_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def expected(result) -> list[str]:
-    tau = result["metrics"]["kendall_tau_b"]
-    spread, over_archs = tau["spread"], tau["architectures"]
-    numbers = [spread["mean"], spread["ci_low"], spread["ci_high"], over_archs["ci_low"], over_archs["ci_high"]]
-    return [as_shown(number) for number in numbers]
+def test_the_readme_says_what_the_studies_say():
+    assert results_table().page() == (ROOT / "README.md").read_text(encoding="utf-8"), "run scripts/results_table.py"
 
 
-def as_shown(number: float) -> str:
-    return f"{number:.3f}".replace("0.", ".").replace("-", "−")
+def test_the_table_is_of_one_protocol():
+    for study in results_table().STUDIES:
+        assert {run.record.protocol for run in load_runs(ROOT / "reports" / study)} == {PROTOCOL}
 
 
 def test_there_are_studies():
@@ -40,28 +36,30 @@ def test_there_are_studies():
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
-def test_the_readme_says_what_the_study_says(study):
-    """Every study is listed in reports/README.md; those in the README's table have their main rows there, all right."""
-    assert f"({study.name}/report/report.md)" in (ROOT / "reports" / "README.md").read_text()
-    results = json.loads((study / "report" / "results.json").read_text())
-    rows = {
-        label: numbers
-        for (name, label), numbers in shown((ROOT / "README.md").read_text()).items()
-        if name == study.name
+def test_committed_studies_are_whole(study):
+    """Listed, of one protocol and one preset, from clean sources; what `report` makes again is not kept."""
+    assert f"({study.name}/report/report.md)" in (ROOT / "reports" / "README.md").read_text(encoding="utf-8")
+    records = [run.record for run in load_runs(study)]
+    assert len({(record.protocol, record.preset, record.changes) for record in records}) == 1
+    assert not any(record.dirty for record in records)
+    rows = json.loads((study / "report" / "results.json").read_text(encoding="utf-8"))["rankings"]["rows"]
+    assert {label.split(",")[0] for label in (row["label"] for row in rows)} <= {
+        part for record in records for part in (record.method.full_label, record.method.full_label.split(",")[0])
     }
-    if not rows:
-        return
-    known = {result["label"]: expected(result) for result in results["rows"]}
-    for reference in results["references"]:
-        tau = reference["estimates"]["kendall_tau_b"]
-        known[reference["label"]] = [as_shown(tau[name]) for name in ("value", "ci_low", "ci_high")]
-    assert {label: known[label] for label in rows} == rows
-    assert {"MNGNAS", "FairNAS", "SPOS", "parameter count"} & set(known) <= set(rows)
+
+
+def test_committed_studies_are_small():
+    kept = [path for study in STUDIES for path in study.rglob("*") if path.suffix not in (".csv", ".html")]
+    assert sum(path.stat().st_size for path in kept if path.is_file()) < 10_000_000
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
-def test_committed_records_are_whole(study):
-    """Every record's scores are the ones it describes, made by one protocol and one preset, from clean sources."""
-    records = [run.record for run in load_runs(study)]
-    assert len({(record.protocol, preset_from_dict(record.preset, record.config)) for record in records}) == 1
-    assert not any(record.dirty for record in records)
+def test_the_command_to_make_it_again_is_there(study):
+    """A study of today is replayed from its own file; one of an older version says which commit and which commands."""
+    page = (study / "report" / "report.md").read_text(encoding="utf-8")
+    older = read_json(study / "study.json").get("made_by")
+    if older:
+        assert all(command in page for command in older)
+        assert "git checkout" in page
+    else:
+        assert f"python run_bench.py run --like reports/{study.name} --out reports/{study.name}-again" in page

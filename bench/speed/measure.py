@@ -288,10 +288,13 @@ def _bandwidth(device: str, seconds: float) -> float:
 # ------------------------------------------------------------------------------------------------------------- the rest
 
 
+_TRIES = 5
+
+
 def _seconds(function: Callable[[], object]) -> float:
-    """The least of five times."""
+    """The least of several times."""
     times = []
-    for _ in range(5):
+    for _ in range(_TRIES):
         began = time.perf_counter()
         function()
         times.append(time.perf_counter() - began)

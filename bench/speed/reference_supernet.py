@@ -1,8 +1,8 @@
 """A supernet as published code writes it, to measure against: one module an operation, one path after another.
 
-Same mathematics as `mngnas.nets.cell_supernet` (tests/test_speed.py), in PyTorch's default memory format: every edge is
-computed, dead or not; each convolution and BatchNorm is a module of its own; scoring goes through all architectures one
-by one.
+Same mathematics as `mngnas.nets.cell_supernet` (tests/speed/test_measure.py), in PyTorch's default memory format: every
+edge is computed, dead or not; each convolution and BatchNorm is a module of its own; scoring goes through all
+architectures one by one.
 """
 
 from collections.abc import Sequence

@@ -111,7 +111,7 @@ class _Unseen:
 
 def _feasible(space: Space, constraint: Constraint | None, canonical: bool) -> list[Arch]:
     indices = np.unique(space.canonical_indices) if canonical else np.arange(space.n_arch)
-    archs = [space.from_index(int(i)) for i in indices]
+    archs: list[Arch] = [tuple(row) for row in space.all_archs[indices].tolist()]
     found = archs if constraint is None else [arch for arch in archs if constraint(arch)]
     if not found:
         raise UserError(f"the constraint excludes all {len(archs):,} architectures of the search space")

@@ -9,7 +9,7 @@ back; which paths those are is data. Two uses:
 - many architectures without their dead edges, for scoring on a device that small operations leave idle.
 
 BatchNorm always uses the statistics of each path alone. `CellSupernet.forward` is the readable twin:
-tests/test_paths.py holds outputs, gradients and trained weights against it. On a CPU the twin is faster
+tests/nets/test_many_paths.py holds outputs, gradients and trained weights against it. On a CPU the twin is faster
 (docs/performance.md).
 """
 

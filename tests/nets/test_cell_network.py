@@ -136,7 +136,7 @@ def test_weights_are_torchs_defaults_drawn_by_the_seed_alone():
         if isinstance(module, nn.Conv2d | nn.Linear):
             fan_in = module.weight[0].numel()
             assert module.weight.abs().max() <= fan_in**-0.5  # uniform, torch's own bound
-            assert module.weight.std() == pytest.approx(fan_in**-0.5 / 3**0.5, rel=0.35)
+            assert module.weight.std().item() == pytest.approx(fan_in**-0.5 / 3**0.5, rel=0.35)
         if isinstance(module, nn.BatchNorm2d):
             assert (module.weight == 1).all()
             assert (module.bias == 0).all()

@@ -58,7 +58,7 @@ class MngnasConfig(Settings):
     warmup: float = setting(0.3, 0, 0.999)  # share of the budget before the first round
     rounds: int = setting(4, 0, 1000)  # T; 0 is plain training
     pool: int = setting(4, 1, MAX_TEACHERS)  # K, teachers at most
-    apart: int = setting(2, 1, 6)  # positions in which the canonical forms of two teachers differ at least
+    apart: int = setting(2, 1, 100)  # positions in which the canonical forms of two teachers differ at least
     weight: float = setting(1.0, 0, 1e6)  # lambda, of the guidance beside the cross-entropy
     schedule: str = setting("constant", among=("constant", "falling"))  # "falling": lambda to 0 along a cosine
     coefficients: str = setting("adaptive", among=COEFFICIENTS)  # "single": the teacher of lowest validation loss
@@ -71,7 +71,7 @@ class MngnasConfig(Settings):
     perturbation: str = setting("symmetric", among=("symmetric", "towards", "off"))  # "towards": neighbours move alone
     perturbation_share: float = setting(0.02, 0, 1)
     perturbation_weight: float = setting(0.5, 0, 1e6)  # mu
-    perturbed: int = setting(2, 1, 24)  # P, neighbours in a step
+    perturbed: int = setting(2, 1, 1000)  # P, neighbours in a step
     learning_rate: float = setting(0.05, above=0, high=1e6)  # of retraining and perturbation, to 0 along a cosine
     momentum: float = setting(0.9, 0, 1)  # the next three likewise
     weight_decay: float = setting(0.0, 0, 1e6)
@@ -130,6 +130,12 @@ class Mngnas(SupernetMethod):
     def __init__(self, config: MngnasConfig, task: Task) -> None:
         super().__init__(config, task)
         self.config: MngnasConfig = config
+        for name, most in (
+            ("apart", len(self.space.sizes)),
+            ("perturbed", sum(self.space.sizes) - len(self.space.sizes)),
+        ):
+            if getattr(config, name) > most:
+                raise UserError(f"mngnas.{name} = {getattr(config, name)} must be at most {most} in {self.space.name}")
         self.pool: list[Teacher] = []
         self.rounds_done, self.teachers_made = 0, 0
         self.log: list[dict[str, Any]] = []  # means over stretches of guided training
