@@ -33,6 +33,7 @@ class Sample(IntEnum):
 BRIEF_TRAINING = 1_000_000_007  # the seed of brief stand-alone training: no run's
 _FURTHER = 1_000_003
 _RETRAINING = 500_000_003
+_VALIDATION = 700_000_001
 
 
 def generator(seed: int, stream: Stream, *place: int) -> np.random.Generator:
@@ -57,7 +58,7 @@ def retraining_batches(seed: int) -> int:
 
 def validation_batches(seed: int) -> int:
     """The seed of validation batches that a method learns from."""
-    return seed + 2 * _RETRAINING
+    return seed + _VALIDATION
 
 
 def stand_alone_weights(seed: int, arch_index: int) -> int:

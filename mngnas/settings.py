@@ -5,7 +5,6 @@ range that makes sense, which is checked whenever one is made. A method's own se
 same way.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
@@ -51,8 +50,7 @@ class Settings:
 
 
 def _check(place: str, value: float, low: float | None, high: float, above: float | None) -> None:
-    inside = math.isfinite(value) and value <= high and (value >= low if low is not None else True)
-    if inside and (above is None or value > above):
+    if value <= high and (low is None or value >= low) and (above is None or value > above):  # NaN is nowhere
         return
     text = repr(value) if len(repr(value)) < 40 else f"{repr(value)[:20]}... ({len(repr(value))} characters)"
     least = f"above {above:g} and" if above is not None else f"at least {low:g} and"

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from bench.files import write_atomically
 from bench.study.brief import PART_RESULT
 from bench.study.jobs import Job, Status, read_json
-from bench.study.run import make_task
 from bench.study.spec import load_study
+from bench.study.task import make_task
 from bench.study.work import Report
 from mngnas.nets.build import build_supernet
 from mngnas.seeds import BRIEF_TRAINING, retraining_batches

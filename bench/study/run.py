@@ -27,21 +27,19 @@ from bench.study.preset import (
     final_archs,
     method_config,
     ranking_archs,
-    search_scoring,
 )
 from bench.study.records import MethodRef, RunRecord
 from bench.study.scores import Curve, RunScores, Scores
 from bench.study.spec import PlannedRun, Study, load_study, run_directory
 from bench.study.store import RECORD, save_run
+from bench.study.task import make_task
 from bench.study.work import Report, checkpoint_seconds
-from mngnas.data.datasets import ImageData, load_images
 from mngnas.errors import UserError
-from mngnas.methods.base import Method, Ranking, Task
+from mngnas.methods.base import Method, Ranking
 from mngnas.methods.info import Cost
 from mngnas.methods.registry import method_entry
 from mngnas.methods.searcher import Searcher
-from mngnas.spaces import Arch, space_named
-from mngnas.spaces.skeleton import Skeleton
+from mngnas.spaces import Arch
 
 METHOD_STATE = "method.pt"
 TRAINING = "training"
@@ -58,32 +56,6 @@ def execute(job: Job, report: Report) -> None:
     torch.set_num_threads(1)  # several runs share the machine; on networks this small two threads are slower than one
     run = PlannedRun(**job.arguments)
     _Run(load_study(job.directory.parent), job.directory, run, report).finish()
-
-
-def make_task(study: Study, seed: int) -> Task:
-    """What a method is given in this study; raises `UserError`, also if the pictures are others than the study's."""
-    preset, space = study.preset, space_named(study.space)
-    images = prepared_images(study)
-    train = images.train
-    skeleton = Skeleton(classes=train.classes, in_channels=train.pixels.shape[1], **asdict(preset.supernet))
-    side, halvings = train.pixels.shape[-1], 2 ** (skeleton.stages - 1)
-    if side % halvings:
-        raise UserError(f"supernet.stages = {skeleton.stages} is too many for pictures of {side}x{side}")
-    return Task(
-        *(space, seed, images, skeleton, preset.training, preset.augmentation),
-        *(preset.scoring, search_scoring(preset), preset.retraining),
-    )
-
-
-def prepared_images(study: Study) -> ImageData:
-    """The study's pictures at its resolution, on its device."""
-    data, device = load_images(study.dataset, study.mirror), torch.device(study.device)
-    if data.train.name != study.images:
-        raise UserError(f"this study was made with {study.images}, but {data.train.name} is what was found")
-    factor = study.preset.images.shrink
-    if data.train.pixels.shape[-1] % factor:
-        raise UserError(f"images.shrink = {factor} does not divide the side of {data.train.pixels.shape[-1]} pixels")
-    return ImageData(*(part.shrunk(factor).to(device) for part in (data.train, data.valid, data.test)))
 
 
 class _Run:

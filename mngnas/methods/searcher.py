@@ -47,7 +47,7 @@ class Query:
 
 
 class Searcher(Method):
-    """A search with its history; draw from `self.rng()` only."""
+    """A search with its history."""
 
     Config = SearcherConfig
 
@@ -58,7 +58,7 @@ class Searcher(Method):
         self.clock = 0.0  # simulated seconds
 
     def propose(self, history: Sequence[Query], rng: np.random.Generator) -> Arch:
-        """The architecture to ask about next; `rng` is a function of the run's seed and the number of queries."""
+        """The architecture to ask about next; draw from `rng` only, a function of the run's seed and of the query."""
         raise NotImplementedError
 
     @property

@@ -25,7 +25,7 @@ SMALL = {
     "mngnas": {"warmup": 0.1, "search_share": 0.1, "retraining_share": 0.3, "perturbation_share": 0.25},
     "toy-random": {"seconds": 100.0},
 }
-TRAINING = TrainingConfig(passes=160, batch_size=16, weight_decay=0.0)
+TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
 EARLY = 6  # steps
 ARCHS = TOPOLOGY.sample_uniform(np.random.default_rng(5), 12)

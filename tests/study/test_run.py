@@ -16,10 +16,11 @@ import pytest
 from bench.study import run as run_module
 from bench.study.jobs import STATUS
 from bench.study.preset import final_archs, parse_preset, ranking_archs
-from bench.study.run import job_of, make_task
+from bench.study.run import job_of
 from bench.study.scores import scores_to_arrays
 from bench.study.spec import PlannedRun, run_directory
 from bench.study.store import is_finished, load_run
+from bench.study.task import make_task
 from bench.study.work import do
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY

@@ -115,7 +115,6 @@ def test_what_is_outside_is_refused(kind, one):
         assert " and at most " in text
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="math.isfinite does not take what no float holds")
 @pytest.mark.parametrize("bad", [10**400, -(10**400)])
 def test_numbers_beyond_every_float_are_refused(bad):
     for kind, one in NUMBERS:
