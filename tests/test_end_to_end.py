@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.tiny import TINY
 
 from bench.study.store import is_finished, load_runs
+from tests.tiny import TINY
 
 ROOT = Path(__file__).resolve().parent.parent
 STRATEGIES = ("spos", "fairnas", "mngnas")
