@@ -26,8 +26,6 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 _KIND_ORDER = {kind: place for place, kind in enumerate(KINDS)}
 
-Changes = Mapping[str, Any]  # field of a method's `Config` -> value
-
 
 @dataclass(frozen=True)
 class MethodEntry:

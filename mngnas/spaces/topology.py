@@ -11,9 +11,9 @@ Operation numbers differ between code bases: exchange architecture strings or in
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from itertools import pairwise, permutations, product
+from itertools import pairwise
 
 import numpy as np
 
@@ -171,8 +171,8 @@ def live_graph(arch: Arch) -> Arch:
 def benchmark_canonical(arch: Arch) -> str:
     """The text by which the benchmark itself compares architectures (Dong & Yang 2020, section 2.1).
 
-    It depends on the order in which sums were written and forgets which operations share an input, so it both
-    splits and merges a few networks that `network_canonical` does not. It has 6,466 values.
+    It depends on the order in which sums were written and forgets which operations share an input, so it both splits
+    and merges a few networks that are the same or different up to the naming of weights. It has 6,466 values.
     """
     nodes = ["0", "", "", ""]
     for target in (1, 2, 3):
@@ -190,44 +190,11 @@ def benchmark_canonical(arch: Arch) -> str:
     return nodes[-1]
 
 
-def network_canonical(arch: Arch) -> str:
-    """A text that two architectures share exactly if they are the same network up to the naming of its weights.
-
-    Dead edges vanish, `skip_connect` is the identity, a node's inputs are a multiset, and two convolutions are told
-    apart only by their place in the graph. There are 5,260 classes; the 341 disconnected architectures share the
-    empty text.
-    """
-    live = live_graph(arch)
-    ones = [edge for edge, op in enumerate(live) if op == CONV_1X1]
-    threes = [edge for edge, op in enumerate(live) if op == CONV_3X3]
-    texts = []
-    for order in product(permutations(range(len(ones))), permutations(range(len(threes)))):
-        names = {edge: f"conv1x1_{n}" for edge, n in zip(ones, order[0], strict=True)}
-        names |= {edge: f"conv3x3_{n}" for edge, n in zip(threes, order[1], strict=True)}
-        terms: list[tuple[str, ...]] = [("x",), (), (), ()]
-        for edge, ((source, target), op) in enumerate(zip(EDGES, live, strict=True)):
-            if op == SKIP:
-                terms[target] += terms[source]
-            elif op != NONE:
-                terms[target] += (f"{names.get(edge, 'pool')}({'+'.join(sorted(terms[source]))})",)
-        texts.append("+".join(sorted(terms[3])))
-    return min(texts)
-
-
-def _first_of_class(canonical: Callable[[Arch], str]) -> np.ndarray:
-    first: dict[str, int] = {}
-    found = np.array([first.setdefault(canonical(TOPOLOGY.from_index(i)), i) for i in range(TOPOLOGY.n_arch)])
-    found.flags.writeable = False
-    return found
-
-
 @lru_cache(maxsize=1)
 def benchmark_classes() -> np.ndarray:
     """For each official index, the smallest official index of its `benchmark_canonical` class, `[15625]`; read-only."""
-    return _first_of_class(benchmark_canonical)
-
-
-@lru_cache(maxsize=1)
-def network_classes() -> np.ndarray:
-    """For each official index, the smallest official index of its `network_canonical` class, `[15625]`; read-only."""
-    return _first_of_class(network_canonical)
+    first: dict[str, int] = {}
+    texts = (benchmark_canonical(TOPOLOGY.from_index(index)) for index in range(TOPOLOGY.n_arch))
+    found = np.array([first.setdefault(text, index) for index, text in enumerate(texts)])
+    found.flags.writeable = False
+    return found

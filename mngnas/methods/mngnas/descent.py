@@ -63,13 +63,6 @@ def capped_min_norm(gram: Tensor, cap: float, present: Tensor | None = None) -> 
         return torch.where(count * cap > 1 + _TOLERANCE, alpha, even).to(gram.dtype)
 
 
-def gram_matrix(gradients: Tensor) -> Tensor:
-    """Inner products `[..., K, K]` of gradients `[..., K, D]`, in float32 or, for float64 gradients, in float64."""
-    with torch.autocast(gradients.device.type, enabled=False):
-        wide = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
-        return wide @ wide.mT
-
-
 def _or_else(some: Tensor, fallback: Tensor | bool) -> Tensor:
     """`some` `[..., K]` where it holds any True, else `fallback`."""
     return torch.where(some.any(-1, keepdim=True), some, fallback)
