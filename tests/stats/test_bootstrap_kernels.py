@@ -99,7 +99,7 @@ SELECTIONS = [
 ]
 
 
-@pytest.mark.parametrize("function", SELECTIONS, ids=repr)
+@pytest.mark.parametrize("function", SELECTIONS, ids=map(str, range(len(SELECTIONS))))
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 9, 10, 70])
 def test_selections_from_small_inputs_with_many_ties(function, n):
     rng = np.random.default_rng(n)
