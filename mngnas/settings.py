@@ -49,12 +49,20 @@ class Settings:
                 _check(place, value, allowed["low"], allowed["high"], allowed["above"])
 
 
+def shown(value: object, most: int = 40) -> str:
+    """A value as a message has it: short, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, containers nested as deep
+        return "a value too large to be shown"
+    return text if len(text) < most else f"{text[:20]}... ({len(text)} characters)"
+
+
 def _check(place: str, value: float, low: float | None, high: float, above: float | None) -> None:
     if value <= high and (low is None or value >= low) and (above is None or value > above):  # NaN is nowhere
         return
-    text = repr(value) if len(repr(value)) < 40 else f"{repr(value)[:20]}... ({len(repr(value))} characters)"
     least = f"above {above:g} and" if above is not None else f"at least {low:g} and"
-    raise UserError(f"{place} = {text} must be {least} at most {high:g}")
+    raise UserError(f"{place} = {shown(value)} must be {least} at most {high:g}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The command line, one file a command. A user's mistake is answered with one line and exit status 2."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from types import FrameType
 
 from bench.cli import brief, data, evaluate, listing, pack, report, run, speed
 from bench.cli.options import PROGRAM, Parser, defaults
+from bench.cli.terminal import line, streams
 from mngnas.errors import UserError
 
 COMMANDS = (listing, data, run, evaluate, report, brief, pack, speed)  # in the order of --help
@@ -16,19 +16,43 @@ COMMANDS = (listing, data, run, evaluate, report, brief, pack, speed)  # in the 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with streams():
+        try:
+            _end_like_ctrl_c()
+            _run(given)
+        except UserError as error:
+            return _told(error)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):  # the reader of our output, `head` for example, has seen enough
+                return 0
+            place = f"{error.filename}: " if error.filename else ""
+            return _told(f"{place}{error.strerror or error or type(error).__name__}")
+        except MemoryError:
+            return _told("there is not enough memory for this")
+        except KeyboardInterrupt:
+            print(f"\n{PROGRAM}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            return 130
+    return 0
+
+
+def _run(given: list[str]) -> None:
+    """Do what is asked, and see to it that all output has gone where it goes."""
+    for number, text in enumerate(given, 1):
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise UserError(f"argument {number} is no text: {text[:40]!r}")
     try:
-        _end_like_ctrl_c()
         options = _parser().parse_args(given or defaults()["command"].split())
         options.command(options)
-    except UserError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output, `head` for example, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    except SystemExit:  # of --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
+def _told(message: object) -> int:
+    """Say in one line what is wrong; returns the exit status."""
+    print(line(f"{PROGRAM}: {message}"), file=sys.stderr)
+    return 2
 
 
 def _parser() -> Parser:

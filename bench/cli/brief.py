@@ -23,10 +23,13 @@ def command(options: argparse.Namespace) -> None:
     from bench.study.brief import train_briefly
     from bench.study.executor import LocalExecutor
     from bench.study.spec import load_study
+    from bench.study.task import check_task
+    from mngnas.data.datasets import load_images
 
-    device = load_study(options.study).device
-    check_device(device)
-    executor = LocalExecutor(parallel(options.jobs, device))
+    study = load_study(options.study)
+    check_device(study.device)
+    check_task(study, load_images(study.dataset, study.mirror))
+    executor = LocalExecutor(parallel(options.jobs, study.device))
     with shown() as show:
         found = train_briefly(options.study, options.archs, options.steps, executor, show)
     accuracy = found.scores.score

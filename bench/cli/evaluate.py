@@ -1,111 +1,149 @@
 """`run_bench.py evaluate`: other people's predictions against the ground truth."""
 
 import argparse
-import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.options import Commands, add_benchmark, add_target, dataset_of, table_of
+from mngnas.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.predictions import Predictions
-    from bench.stats.evaluation import Evaluation, ReferenceRow
-    from bench.stats.intervals import Estimate
-    from bench.truth import Measure
+    from bench.scores.read import Predictions
+    from bench.stats.metrics import Metric
+    from bench.truth import Table
+    from bench.truth.target import Target
+    from mngnas.data.download import RemoteFile
+
+LONGEST_MESSAGE = 280  # characters; with the program's name before it the line stays below 300
+_LATENCY = "latency:"
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    text = "compare predictions from a JSON or CSV file with the ground truth"
-    parser = commands.add_parser("evaluate", help=text, description=text)
-    parser.add_argument("scores", type=Path, metavar="SCORES", help="architecture -> score, see bench/predictions.py")
+    text = "compare predictions from a file with the ground truth"
+    parser = commands.add_parser(
+        "evaluate", help=text, description=f"{text}: docs of the forms in bench/scores/read.py"
+    )
+    parser.add_argument("scores", type=Path, metavar="SCORES", help="architectures and scores: JSON, CSV, text, arrays")
     add_benchmark(parser)
     add_target(parser)
-    parser.add_argument("--column", help="which score, where the file has several")
-    parser.add_argument("--metrics", help="names separated by commas (default: all)")
+    parser.add_argument("--column", help="which score, where the file has several: a name, a.b, or all")
+    parser.add_argument("--digits-order", metavar="ORDER", help="what operation numbers mean: official or naslib")
+    parser.add_argument("--lower-is-better", action="store_true", help="turn the sign of the scores")
+    parser.add_argument("--allow-unreadable", action="store_true", help="read the rest where many rows are unreadable")
+    parser.add_argument("--target", default="accuracy", help="accuracy (default) or latency:DEVICE")
+    parser.add_argument("--target-seed", type=int, metavar="SEED", help="accuracy of one seed instead of their mean")
+    parser.add_argument("--cost", action="append", default=[], metavar="latency:DEVICE", help="one more reference row")
+    parser.add_argument("--metrics", help="names separated by commas, also ..._top_0.5_percent (default: all)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.set_defaults(command=command)
 
 
 def command(options: argparse.Namespace) -> None:
-    """Read, compare, print."""
-    import numpy as np
+    """Read, compare, print; a mistake of any kind is one line."""
+    from bench.scores.text import one_line
 
-    from bench.predictions import read_predictions
-    from bench.stats.evaluation import evaluate, reference_rows
-    from bench.stats.metrics import METRICS, named
+    try:
+        _evaluate(options)
+    except UserError as error:
+        raise UserError(one_line(str(error), LONGEST_MESSAGE)) from error
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from bench.cli.evaluated import Evaluated, evaluated, print_json, print_text
+    from bench.scores.read import read_score_columns
     from bench.truth import TABLES
-    from bench.truth.table import default_target
     from mngnas.spaces import space_named
 
-    metrics = named(options.metrics.split(",")) if options.metrics else list(METRICS.values())
-    dataset = dataset_of(options)  # a wrong name and a bad file are told before anything is fetched
-    space = space_named(TABLES[options.benchmark].space)
-    predictions = read_predictions(options.scores, options.column, space=space)
-    table = table_of(options)
-    target = default_target(table, dataset, options.split, options.epochs)
-    true, rng = table.mean(target), np.random.default_rng(0)
-    found = evaluate(
-        *(predictions.arch_index, predictions.score, true),
-        metrics=metrics,
-        connected=table.space.connected,
-        resamples=options.resamples,
-        rng=rng,
+    chosen = _metrics(options) if options.metrics else None
+    options.dataset = _spelled(options)  # a wrong name and a bad file are told before anything is fetched
+    dataset = dataset_of(options)
+    devices = _devices(options, dataset)
+    predictions = read_score_columns(
+        options.scores,
+        options.column,
+        space=space_named(TABLES[options.benchmark].space),
+        digits_order=options.digits_order,
+        lower_is_better=options.lower_is_better,
+        allow_unreadable=options.allow_unreadable,
+        dataset=dataset,
+        datasets={name for source in TABLES.values() for name in source.datasets},
     )
-    costs = table.parameters[dataset], table.flops[dataset]
-    references = reference_rows(true, *costs, table.values(target), resamples=options.resamples, rng=rng)
-    show = _print_json if options.json else _print_text
-    show(options, dataset, target, predictions, found, references)
+    table = table_of(options)
+    target = _target(options, table, dataset, devices)
+    metrics = chosen or _default_metrics(predictions, target)
+    if wrong := [m.name for m in metrics if not target.is_accuracy and m.name not in _OF_ANY_NUMBERS]:
+        raise UserError(f"metric {wrong[0]!r} is about accuracies; of a latency there are {', '.join(_OF_ANY_NUMBERS)}")
+    costs = {f"latency of {name.removeprefix(_LATENCY)}": _times(options, devices[name]) for name in options.cost}
+    found: list[Evaluated] = []
+    for one in predictions:
+        found.append(evaluated(one, target, table, dataset, metrics, costs, options.resamples, found))
+    about = {"benchmark": options.benchmark, "dataset": dataset, "target": target.label}
+    (print_json if options.json else print_text)(str(options.scores), about, found)
 
 
-def _print_json(
-    options: argparse.Namespace,
-    dataset: str,
-    target: "Measure",
-    predictions: "Predictions",
-    found: "Evaluation",
-    references: "tuple[ReferenceRow, ...]",
-) -> None:
-    from bench.stats.evaluation import estimates_json, to_json
-
-    rows = {row.name: estimates_json(row.estimates) for row in references}
-    about = {"benchmark": options.benchmark, "dataset": dataset, "target": str(target)}
-    counts = {name: left_out.count for name, left_out in vars(predictions.report).items()}
-    print(json.dumps(about | to_json(found) | {"rows_left_out": counts, "references": rows}))
+_OF_ANY_NUMBERS = ("kendall_tau_b", "spearman_rho", "pearson_r")
+_OF_THE_VERY_TOP = (
+    *("kendall_tau_b_top_0.5_percent", "kendall_tau_b_top_0.2_percent"),
+    *("precision_at_top_0.5_percent", "precision_at_top_0.2_percent"),
+)
 
 
-def _print_text(
-    options: argparse.Namespace,
-    _dataset: str,
-    target: "Measure",
-    predictions: "Predictions",
-    found: "Evaluation",
-    references: "tuple[ReferenceRow, ...]",
-) -> None:
-    from bench.stats.metrics import METRICS
+def _metrics(options: argparse.Namespace) -> "list[Metric]":
+    from bench.stats.metrics import named
 
-    print(f"{options.scores}: {found.n_scored:,} architectures against {target} ({options.benchmark})")
-    print(f"95 % intervals: bootstrap over architectures, {options.resamples:,} resamples\n")
-    for name, estimate in found.estimates.items():
-        print(_line(METRICS[name].label, estimate))
-    print("\nwithout architectures that do not join input and output")
-    for name, estimate in found.connected.items():
-        print(_line(METRICS[name].label, estimate))
-    print("\nfor comparison, Kendall tau-b of")
-    for row in references:
-        print(_line(row.label, row.estimates["kendall_tau_b"]))
-    print(f"\nnot scored: {found.n_missing:,}; scored without a ground truth: {found.n_without_truth:,}")
-    for name, left_out in vars(predictions.report).items():
-        print(f"rows left out, {name}: {left_out.count}")
-        for example in left_out.examples:
-            print(f"  {example}")
+    return named(options.metrics.split(","))
 
 
-def _line(label: str, e: "Estimate") -> str:
-    return f"  {label:<28}{_number(e.value)}  [{_number(e.ci_low)}, {_number(e.ci_high)}]  n = {e.n:,}"
+def _default_metrics(predictions: "tuple[Predictions, ...]", target: "Target") -> "list[Metric]":
+    """All of them; of several score columns or of a latency the correlations alone."""
+    from bench.stats.metrics import METRICS, named
+
+    if not target.is_accuracy:
+        return named(_OF_ANY_NUMBERS)
+    return named(_OF_ANY_NUMBERS[:2] if len(predictions) > 1 else (*METRICS, *_OF_THE_VERY_TOP))
 
 
-def _number(value: float) -> str:
-    if value != value:
-        return "   n/a"
-    return f"{value:6.3f}" if abs(value) < 10 else f"{value:6.0f}"
+def _spelled(options: argparse.Namespace) -> str | None:
+    """The data set as the benchmark spells it, however the user did: CIFAR-10, ImageNet16_120."""
+    from bench.truth import TABLES
+
+    def letters(name: str) -> str:
+        return re.sub(r"[\s_\-]", "", name).lower()
+
+    if options.dataset is None or options.benchmark not in TABLES:
+        return options.dataset  # type: ignore[no-any-return]
+    known = TABLES[options.benchmark].datasets
+    return next((name for name in known if letters(name) == letters(options.dataset)), str(options.dataset))
+
+
+def _devices(options: argparse.Namespace, dataset: str) -> "dict[str, RemoteFile]":
+    """The files of all latencies that are asked for, by the option's text."""
+    from bench.truth import TABLES
+    from bench.truth.sources.latency import file_of
+
+    asked = [*options.cost, *([] if options.target == "accuracy" else [options.target])]
+    for text in asked:
+        if not text.startswith(_LATENCY):
+            raise UserError(f"{text!r} is neither accuracy nor {_LATENCY}DEVICE")
+    if "accuracy" in options.cost:
+        raise UserError("--cost accuracy: a cost is latency:DEVICE")
+    space = TABLES[options.benchmark].space
+    return {text: file_of(text.removeprefix(_LATENCY), space, dataset) for text in asked}
+
+
+def _times(options: argparse.Namespace, file: "RemoteFile"):  # type: ignore[no-untyped-def]
+    from bench.truth.sources import latency
+
+    return latency.load(file, options.mirror)
+
+
+def _target(options: argparse.Namespace, table: "Table", dataset: str, devices: "dict[str, RemoteFile]") -> "Target":
+    from bench.truth.target import accuracy_target, latency_target
+
+    if options.target == "accuracy":
+        return accuracy_target(table, dataset, options.split, options.epochs, options.target_seed)
+    if options.target_seed is not None:
+        raise UserError("--target-seed: a latency has no seeds")
+    return latency_target(options.target.removeprefix(_LATENCY), _times(options, devices[options.target]))

@@ -38,7 +38,9 @@ def defaults() -> dict[str, str]:
 
 def add_mirror(parser: argparse.ArgumentParser) -> None:
     """Where files that are fetched may lie."""
-    parser.add_argument("--mirror", help="a folder or an http(s) address to ask first for files that are fetched")
+    parser.add_argument(
+        "--mirror", type=mirror_place, help="a folder or an http(s) address to ask first for files that are fetched"
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +97,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def mirror_place(text: str) -> str:
+    """A mirror that can be one, also where all files are in the cache already."""
+    from mngnas.data.download import check_mirror
+
+    check_mirror(text)
+    return text
+
+
 def seeds(text: str) -> range:
     """A number of seeds, counted from 0, or a range such as 5-14."""
     first, dash, last = text.partition("-")
@@ -112,7 +122,17 @@ def seeds(text: str) -> range:
 
 def method_folders(options: argparse.Namespace) -> tuple[Path, ...]:
     """The folders of --methods-from, whole."""
-    return tuple(folder.resolve() for folder in options.methods_from)
+    return tuple(map(whole, options.methods_from))
+
+
+def whole(path: Path) -> Path:
+    """The path from the root on."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{path} cannot be followed: {getattr(error, 'strerror', None) or 'links in a circle'}"
+        ) from error
 
 
 def check_device(device: str) -> None:

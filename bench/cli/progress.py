@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bench.cli.terminal import line
 from bench.study.executor import Progress, progress_line
 
 _SECONDS_BETWEEN_LINES = 30.0
@@ -20,10 +21,11 @@ def shown() -> Iterator[Callable[[Progress], None]]:
         text = progress_line(progress)
         if terminal:
             width = max(20, _columns() - 1)
+            text = line(text)
             print(f"\r{text[:width]:<{width}}", end="", file=sys.stderr, flush=True)
         elif time.monotonic() - told[0] >= _SECONDS_BETWEEN_LINES:
             told[0] = time.monotonic()
-            print(text, file=sys.stderr, flush=True)
+            print(line(text), file=sys.stderr, flush=True)
 
     try:
         yield show
@@ -34,6 +36,6 @@ def shown() -> Iterator[Callable[[Progress], None]]:
 
 def _columns() -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
-    except OSError:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80  # some have none
+    except (OSError, ValueError):
         return 80

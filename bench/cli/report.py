@@ -23,16 +23,16 @@ def command(options: argparse.Namespace) -> None:
     from bench.study.jobs import read_json
     from bench.study.store import load_runs
 
-    about = read_json(options.study / "study.json")
+    about = {name: value for name, value in read_json(options.study / "study.json").items() if isinstance(value, str)}
     if not {"benchmark", "dataset"} <= set(about):
         first = load_runs(options.study)[0].record
         about = {"benchmark": first.benchmark, "dataset": first.dataset}
-    options.benchmark = str(about["benchmark"])
+    options.benchmark = about["benchmark"]
     options.mirror = options.mirror or about.get("mirror")
-    if options.archive is None and about.get("archive") and Path(str(about["archive"])).exists():
-        options.archive = Path(str(about["archive"]))
+    if options.archive is None and about.get("archive") and Path(about["archive"]).exists():
+        options.archive = Path(about["archive"])
     table = table_of(options)
-    write_report(options.study, table, str(about["dataset"]), options.split, options.epochs, options.resamples)
+    write_report(options.study, table, about["dataset"], options.split, options.epochs, options.resamples)
 
 
 def write_report(study: Path, table: Table, dataset: str, split: str, epochs: int | None, resamples: int) -> None:

@@ -19,14 +19,18 @@ from bench.cli.options import (
     parallel,
     seeds,
     table_of,
+    whole,
 )
 from bench.cli.progress import shown
 from bench.cli.report import write_report
+from bench.cli.terminal import line
+from bench.files import read_bounded
 from mngnas.errors import UserError
 
 if TYPE_CHECKING:
     from bench.study.spec import PlannedRun, Study
     from bench.truth import Table
+    from mngnas.data.datasets import ImageData
 
 _ROWS = Path(__file__).parent / "ablations.txt"
 _LIKE_ALONE = ("strategy", "seeds", "preset", "set", "benchmark", "dataset")  # what a study's file says itself
@@ -72,29 +76,31 @@ def command(options: argparse.Namespace) -> None:
     from bench.study.executor import LocalExecutor
     from bench.study.run import job_of
     from bench.study.spec import open_study
+    from bench.study.task import check_task
 
-    study, table = _like(options) if options.like else _asked(options)
+    study, table, images = _like(options) if options.like else _asked(options)
     out = options.out or Path("runs") / _directory_name(study, options.suffix)
     check_device(study.device)
     for run in study.runs:
         _check_method(study, run)
+    check_task(study, images)
     open_study(out, study)
     jobs = [job_of(out, run) for run in study.runs]
-    print(f"{len(jobs)} runs on {study.images} in {out}: {_what(study)}", file=sys.stderr)
+    print(line(f"{len(jobs)} runs on {study.images} in {out}: {_what(study)}"), file=sys.stderr)
     with shown() as show:
         executor = LocalExecutor(min(parallel(options.jobs, study.device), len(jobs)))
         failures = executor.run(_not_packed(out, jobs), show)
     for failure in failures:
-        print(f"run {failure.job.name} failed: {failure.reason}", file=sys.stderr)
+        print(line(f"run {failure.job.name} failed: {failure.reason}"), file=sys.stderr)
     if len(failures) < len(jobs):
         write_report(out, table, study.dataset, "test", None, 1000)
     if failures:
         raise UserError(f"{len(failures)} of {len(jobs)} runs failed; the same command tries them again")
 
 
-def _asked(options: argparse.Namespace) -> "tuple[Study, Table]":
+def _asked(options: argparse.Namespace) -> "tuple[Study, Table, ImageData]":
     """The study that the options describe."""
-    from bench.study.preset import load_preset, with_changes
+    from bench.study.preset import check_methods, load_preset, with_changes
     from bench.study.spec import PlannedRun, Study
     from mngnas.data.datasets import load_images
     from mngnas.methods.registry import select
@@ -106,12 +112,14 @@ def _asked(options: argparse.Namespace) -> "tuple[Study, Table]":
     check_device(options.device)
     preset = load_preset(options.preset or ("digits" if dataset == "digits" else "cpu"), folders)
     preset = with_changes(preset, changes, folders)
+    check_methods(preset, folders)
     table = table_of(options)
+    images = load_images(dataset, options.mirror)
     study = Study(
         benchmark=options.benchmark,
         space=table.search_space,
         dataset=dataset,
-        images=load_images(dataset, options.mirror).train.name,
+        images=images.train.name,
         preset=preset,
         changes=changes,
         table_checksum=table.checksum,
@@ -122,16 +130,17 @@ def _asked(options: argparse.Namespace) -> "tuple[Study, Table]":
             for name, changed in picked
         ),
         mirror=options.mirror,
-        archive=str(options.archive.resolve()) if options.archive else None,
+        archive=str(whole(options.archive)) if options.archive else None,
         methods_from=tuple(map(str, folders)),
     )
-    return study, table
+    return study, table, images
 
 
-def _like(options: argparse.Namespace) -> "tuple[Study, Table]":
+def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData]":
     """The study that another study's file describes, whatever its preset was called."""
     from bench.study.preset import PROTOCOL
     from bench.study.spec import load_study
+    from mngnas.data.datasets import load_images
 
     given = [f"--{name}" for name in _LIKE_ALONE if getattr(options, name) is not None]
     if given:
@@ -145,21 +154,27 @@ def _like(options: argparse.Namespace) -> "tuple[Study, Table]":
     options.mirror = options.mirror or study.mirror
     if options.archive is None and study.archive and Path(study.archive).exists():
         options.archive = Path(study.archive)
+    options.dataset = study.dataset
+    dataset_of(options)
     table = table_of(options)
     if table.checksum != study.table_checksum:
         raise UserError(f"{options.like} was made with another table {study.benchmark!r}")
     folders = method_folders(options) or study.method_folders
-    archive = str(options.archive.resolve()) if options.archive else None
-    return replace(study, mirror=options.mirror, archive=archive, methods_from=tuple(map(str, folders))), table
+    archive = str(whole(options.archive)) if options.archive else None
+    study = replace(study, mirror=options.mirror, archive=archive, methods_from=tuple(map(str, folders)))
+    return study, table, load_images(study.dataset, study.mirror)
 
 
 def _rows(path: Path) -> str:
     """The lines of a file of strategies, as one pattern."""
     try:
-        lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    rows = [line for line in lines if line]
+        text = read_bounded(path, 1_000_000).decode("utf-8")
+        lines = [one.partition("#")[0].strip() for one in text.splitlines()]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    rows = [one for one in lines if one]
     if not rows:
         raise UserError(f"{path} has no strategy in it")
     return ",".join(rows)
@@ -186,7 +201,8 @@ def _not_packed(out: Path, jobs: list[Any]) -> list[Any]:
 def _directory_name(study: "Study", suffix: str) -> str:
     """With the changes of the preset, so that two settings are two studies."""
     parts = [study.benchmark, study.dataset, study.preset.name, *study.changes]
-    return "-".join(part.replace(" ", "").replace("/", "_") for part in parts)[:150] + suffix
+    plain = "-".join(part.replace(" ", "").replace("/", "_") for part in parts)[:150]
+    return "".join(one if one.isprintable() else "_" for one in plain) + suffix
 
 
 def _what(study: "Study") -> str:

@@ -8,7 +8,6 @@ chunks of its own; if two train the same chunk, the later file replaces an equal
 
 import math
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from bench.files import npz_bytes, write_atomically
 from bench.truth.checks import Expected, verify
 from bench.truth.sources.digits201 import DATASET, NAME, PROTOCOL, SIDE, SPLITS, Protocol
 from bench.truth.table import Measure, Source, Table
+from mngnas.data.npz import read_npz
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY, benchmark_classes
 
@@ -160,10 +160,9 @@ def write_chunk(path: Path, arrays: dict[str, np.ndarray], protocol: Protocol) -
 def read_chunk(path: Path, protocol: Protocol) -> dict[str, np.ndarray]:
     """Read a chunk's file; raises `UserError` if it is something else or of another protocol."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            chunk = {key: file[key] for key in file.files}
+        chunk = read_npz(path)
         found = str(chunk["protocol"])
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} is not a chunk of trainings ({type(error).__name__}): delete it") from error
     if found != protocol.checksum:
         raise UserError(f"{path} is of another protocol ({found}, not {protocol.checksum}): choose another folder")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.correlations import midranks
+from bench.stats.correlations import midranks, pearson_r
 from bench.stats.intervals import Estimate, bootstrap, bootstrap_each, bootstrap_means
-from bench.stats.metrics import METRICS, Metric
+from bench.stats.metrics import METRICS, InTop, Metric, MetricFunction
 from mngnas.errors import UserError
 
 _RANKINGS = (METRICS["kendall_tau_b"], METRICS["spearman_rho"])
@@ -55,10 +55,10 @@ def evaluate(
 
     `true` is an accuracy as a fraction, `[n_arch]` in the order of the official index, NaN where it is not known;
     `connected` says which architectures join input and output, bool `[n_arch]` (`Space.connected`). Architectures
-    without a score are counted, not guessed: the numbers are over the scored ones alone. Intervals are over
-    architectures, see `bench.stats.intervals.bootstrap`. Raises `UserError` for indices outside the space or given
-    twice, for scores that are not finite, for arrays of different lengths, and if no scored architecture has a ground
-    truth.
+    without a score are counted, not guessed: the numbers are over the scored ones alone. Minus infinity ranks last and
+    infinity first; then Pearson's r, which is no matter of ranks, is undefined. Intervals are over architectures, see
+    `bench.stats.intervals.bootstrap`. Raises `UserError` for indices outside the space or given twice, for scores that
+    are NaN, for arrays of different lengths, and if no scored architecture has a ground truth.
     """
     truth = _checked("true", true)
     joins = _checked("connected", connected, len(truth)).astype(bool)
@@ -67,7 +67,13 @@ def evaluate(
     if not known.any():
         raise UserError(f"none of the {len(index)} scored architectures has a ground truth")
     scored, score = index[known], score[known]
-    estimates = bootstrap(score, truth[scored], metrics, resamples=resamples, level=level, rng=rng)
+    metrics, undefined = list(metrics), set()
+    if np.isinf(score).any():
+        score = midranks(score)  # every metric of ranks alone is the same
+        undefined = {metric.name for metric in metrics if _function(metric) is pearson_r}
+    defined = [metric for metric in metrics if metric.name not in undefined]
+    found = bootstrap(score, truth[scored], defined, resamples=resamples, level=level, rng=rng)
+    estimates = {metric.name: found.get(metric.name, _undefined(level)) for metric in metrics}
     joined = joins[scored]
     return Evaluation(
         MappingProxyType(estimates),
@@ -87,6 +93,8 @@ def reference_rows(
     flops: ArrayLike,
     true_of_seeds: ArrayLike,
     *,
+    rows: ArrayLike | None = None,
+    others: Mapping[str, ArrayLike] = MappingProxyType({}),
     resamples: int = 1000,
     level: float = 0.95,
     rng: np.random.Generator,
@@ -97,28 +105,36 @@ def reference_rows(
     what a further stand-alone training of every architecture would reach: for each seed column its agreement with
     the mean of the other columns, over the rows that have both; then the mean over columns. A target of fewer seeds
     is noisier, so a predictor of the mean of all seeds may pass it by a little. It is NaN with n = 0 where no row
-    has two seeds. Raises `UserError` for wrong shapes or if `true` is nowhere known.
+    has two seeds. `rows` are the official indices to which all of this is confined, by default every one; `others` are
+    further predictors `[n_arch]` by label, each known wherever `true` is. Raises `UserError` for wrong shapes or if
+    `true` is nowhere known.
     """
     truth = _checked("true", true)
-    rows = np.flatnonzero(np.isfinite(truth))
-    if not len(rows):
+    seeds = _checked("true_of_seeds", true_of_seeds, len(truth), dimensions=2)
+    if rows is not None:
+        among = np.zeros(len(truth), dtype=bool)
+        among[np.asarray(rows)] = True
+        truth, seeds = np.where(among, truth, np.nan), np.where(among[:, None], seeds, np.nan)
+    known = np.flatnonzero(np.isfinite(truth))
+    if not len(known):
         raise UserError("no architecture has a ground truth")
     costs = [_checked(name, values, len(truth)) for name, values in (("parameters", parameters), ("flops", flops))]
     options: dict[str, Any] = {"resamples": resamples, "level": level, "rng": rng}
-    costs = [cost[rows] for cost in costs]
+    costs = [cost[known] for cost in costs]
     if np.array_equal(midranks(costs[0]), midranks(costs[1])):
         costs = costs[:1]  # the same ranking has the same rank correlations
-    estimates = bootstrap_each(costs, truth[rows], _RANKINGS, **options)
-    pairs = _seed_against_others(_checked("true_of_seeds", true_of_seeds, len(truth), dimensions=2))
+    further = [_checked(label, values, len(truth))[known] for label, values in others.items()]
+    found = bootstrap_each([*costs, *further], truth[known], _RANKINGS, **options)
+    of_costs, of_others = found[: len(costs)], found[len(costs) :]
+    pairs = _seed_against_others(seeds)
     ceiling = bootstrap_means(pairs, _RANKINGS, **options) if pairs else {m.name: _undefined(level) for m in _RANKINGS}
-    return tuple(
-        ReferenceRow(name, label, MappingProxyType(found))
-        for name, label, found in (
-            ("parameters", "parameter count", estimates[0]),
-            ("flops", "FLOPs", estimates[-1]),
-            ("ceiling", "one seed against the others", ceiling),
-        )
-    )
+    rows_found = [
+        ("parameters", "parameter count", of_costs[0]),
+        ("flops", "FLOPs", of_costs[-1]),
+        ("ceiling", "one seed against the others", ceiling),
+        *((label, label, estimates) for label, estimates in zip(others, of_others, strict=True)),
+    ]
+    return tuple(ReferenceRow(name, label, MappingProxyType(estimates)) for name, label, estimates in rows_found)
 
 
 def to_json(evaluation: Evaluation) -> dict[str, object]:
@@ -159,8 +175,8 @@ def _checked_scores(
     values, counts = np.unique(index, return_counts=True)
     if counts.max() > 1:
         raise UserError(f"architecture index {values[np.argmax(counts)]} has {counts.max()} scores")
-    if not np.isfinite(score).all():
-        at = int(np.argmin(np.isfinite(score)))
+    if np.isnan(score).any():
+        at = int(np.argmax(np.isnan(score)))
         raise UserError(f"score {score[at]} of architecture index {index[at]} is not finite")
     return index, score
 
@@ -180,6 +196,11 @@ def _rankings(
     if not len(true):
         return MappingProxyType({metric.name: _undefined(level) for metric in _RANKINGS})
     return MappingProxyType(bootstrap(predicted, true, _RANKINGS, resamples=resamples, level=level, rng=rng))
+
+
+def _function(metric: Metric) -> MetricFunction:
+    """What the metric computes, whether of all architectures or of the top."""
+    return metric.function.function if isinstance(metric.function, InTop) else metric.function
 
 
 def _undefined(level: float) -> Estimate:

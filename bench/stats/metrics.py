@@ -9,6 +9,7 @@ accuracy as a fraction. Three rules hold for all of them:
   its expected value when ties are broken at random.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -208,7 +209,27 @@ _CORRELATIONS = (
     Metric("spearman_rho", "Spearman rho", spearman_rho, True, "correlation of the ranks"),
     Metric("pearson_r", "Pearson r", pearson_r, True, "linear correlation of scores and accuracies"),
 )
-_PERCENT = (50, 10, 5, 1)
+_PERCENT = ("50", "10", "5", "1")
+
+
+def _inside_top(whole: Metric, percent: str) -> Metric:
+    return Metric(
+        f"{whole.name}_top_{percent}_percent",
+        f"{whole.label}, top {percent} %",
+        in_top(whole.function, float(percent) / 100),
+        True,
+        f"{whole.label} inside the true top {percent} %",
+    )
+
+
+def _precision(end: str, percent: str) -> Metric:
+    return Metric(
+        f"precision_at_{end}_{percent}_percent",
+        f"P@{end} {percent} %",
+        partial({"top": precision_at_top_k, "bottom": precision_at_bottom_k}[end], k=float(percent) / 100),
+        True,
+        f"share of the predicted {end} {percent} % that is in the true {end} {percent} %",
+    )
 
 
 def _all_metrics() -> list[Metric]:
@@ -216,28 +237,8 @@ def _all_metrics() -> list[Metric]:
         *_CORRELATIONS,
         Metric("sparse_kendall_tau", "sparse Kendall tau", sparse_kendall_tau, True, "tau-b, truth rounded to 0.1 %"),
     ]
-    found += [
-        Metric(
-            f"{whole.name}_top_{percent}_percent",
-            f"{whole.label}, top {percent} %",
-            in_top(whole.function, percent / 100),
-            True,
-            f"{whole.label} inside the true top {percent} %",
-        )
-        for whole in _CORRELATIONS
-        for percent in _PERCENT
-    ]
-    for end, precision in (("top", precision_at_top_k), ("bottom", precision_at_bottom_k)):
-        found += [
-            Metric(
-                f"precision_at_{end}_{percent}_percent",
-                f"P@{end} {percent} %",
-                partial(precision, k=percent / 100),
-                True,
-                f"share of the predicted {end} {percent} % that is in the true {end} {percent} %",
-            )
-            for percent in _PERCENT
-        ]
+    found += [_inside_top(whole, percent) for whole in _CORRELATIONS for percent in _PERCENT]
+    found += [_precision(end, percent) for end in ("top", "bottom") for percent in _PERCENT]
     for name, label, rank, description in (
         ("best_rank_at_10", "BR@10", best_rank_at_k, "best true rank among the 10 highest scores"),
         ("worst_rank_at_10", "WR@10", worst_rank_at_k, "worst true rank among the 10 highest scores"),
@@ -255,10 +256,23 @@ def _all_metrics() -> list[Metric]:
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _all_metrics()})
 
 
+_OF_PERCENT = re.compile(r"(?:precision_at_(top|bottom)|(\w+)_top)_([0-9]{1,3}(?:\.[0-9]{1,6})?)_percent")
+
+
 def named(names: Iterable[str]) -> list[Metric]:
-    """The metrics of these names, in this order; raises `UserError` with the nearest name for an unknown one."""
-    names = list(names)
-    for name in names:
-        if name not in METRICS:
-            raise unknown("metric", name, METRICS)
-    return [METRICS[name] for name in names]
+    """The metrics of these names, in this order; raises `UserError` with the nearest name for an unknown one.
+
+    The percentage in a name may be any, also of such as the registry does not list: `kendall_tau_b_top_0.5_percent`.
+    """
+    return [METRICS[name] if name in METRICS else _of_percent(name) for name in names]
+
+
+def _of_percent(name: str) -> Metric:
+    match = _OF_PERCENT.fullmatch(name)
+    if match and 0 < float(match[3]) <= 100:
+        if match[1]:
+            return _precision(match[1], match[3])
+        for whole in _CORRELATIONS:
+            if whole.name == match[2]:
+                return _inside_top(whole, match[3])
+    raise unknown("metric", name, METRICS)

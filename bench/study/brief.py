@@ -8,14 +8,16 @@ STUDY/brief.json holds what was found so far; the jobs that find it are in STUDY
 """
 
 import json
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bench.files import write_atomically
+from bench.files import add_seal, digest_of, is_as_sealed, read_bounded, seal_path, write_atomically
 from bench.study.executor import Executor, Progress
 from bench.study.jobs import Job, read_json
 from bench.study.preset import final_archs
@@ -52,9 +54,24 @@ def save_brief(study: Path, brief: BriefTraining) -> None:
     scores = {str(index): brief.by_index[index] for index in sorted(brief.by_index)}
     content = {"steps": brief.steps, "learning_rate": brief.learning_rate, "scores": scores}
     try:
+        add_seal(study / BRIEF, *_earlier(study / BRIEF), _digest(content))
         write_atomically(study / BRIEF, (json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
         raise UserError(f"cannot write {study / BRIEF}: {error.strerror or error}") from error
+
+
+def _digest(content: object) -> str:
+    """Of numbers, however they are written down."""
+    return digest_of(json.dumps(content, sort_keys=True).encode())
+
+
+def _earlier(path: Path) -> list[str]:
+    """The digest of a file that has no seal yet."""
+    return (
+        [_digest(json.loads(read_bounded(path).decode("utf-8")))]
+        if path.exists() and not seal_path(path).exists()
+        else []
+    )
 
 
 def load_brief(study: Path) -> BriefTraining | None:
@@ -63,13 +80,40 @@ def load_brief(study: Path) -> BriefTraining | None:
     if path is None:
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        by_index = {int(i): (float(accuracy), float(loss)) for i, (accuracy, loss) in content["scores"].items()}
+        content = json.loads(read_bounded(path).decode("utf-8"))
+        if not is_as_sealed(path, _digest(content)):
+            raise ValueError("it was changed after it was written")
+        by_index = by_index_of(content)
         if not all(index >= 0 and 0 <= accuracy <= 1 for index, (accuracy, _) in by_index.items()):
             raise ValueError("an index is negative or an accuracy is no fraction")
         return BriefTraining(int(content["steps"]), float(content["learning_rate"]), by_index)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UserError(f"{path} is not readable ({type(error).__name__}: {error}): delete it") from error
+
+
+def by_index_of(content: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
+    """Accuracy and loss by official index; raises ValueError, TypeError and the like for what is none."""
+    found = {int(i): (float(accuracy), float(loss)) for i, (accuracy, loss) in content["scores"].items()}
+    if not all(math.isfinite(number) for pair in found.values() for number in pair):
+        raise ValueError("a number is not finite")
+    return found
+
+
+def write_part(path: Path, steps: int, scores: Mapping[str, list[float]]) -> None:
+    """Write what a job has found so far, with a digest."""
+    content = {"steps": steps, "scores": dict(scores)}
+    write_atomically(path, json.dumps(content | {"sha256": _digest(content)}).encode())
+
+
+def read_part(path: Path) -> dict[str, Any]:
+    """What `write_part` wrote; empty if there is nothing, or nothing that is whole: it is done again."""
+    content = read_json(path)
+    try:
+        known = content.pop("sha256", None)
+        by_index_of(content)
+        return content if set(content) == {"steps", "scores"} and known in (None, _digest(content)) else {}
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+        return {}
 
 
 def brief_archs(study: Path, n: int) -> list[int]:
@@ -120,9 +164,9 @@ def _collected(study: Path, brief: BriefTraining) -> BriefTraining:
     found = dict(brief.by_index)
     parts = [path.parent for path in study.glob(f"brief-*/{PART_RESULT}")]
     for part in parts:
-        content = read_json(part / PART_RESULT)
+        content = read_part(part / PART_RESULT)
         if content.get("steps") == brief.steps:
-            found |= {int(i): (float(accuracy), float(loss)) for i, (accuracy, loss) in content["scores"].items()}
+            found |= by_index_of(content)
     if found != brief.by_index:
         brief = replace(brief, by_index=found)
         save_brief(study, brief)

@@ -33,17 +33,21 @@ def load_checkpoint(directory: Path, identity: str, device: torch.device) -> dic
     A damaged one is told on standard error, and the one before it is taken. Raises `UserError` if none is whole, or if
     one belongs to another run.
     """
+    damaged = []
     paths = [path for path in (directory / CHECKPOINT, directory / PREVIOUS) if path.exists()]
     for path in paths:
         content = path.read_bytes()
         digest, body = content[len(_MAGIC) : len(_MAGIC) + _DIGEST], content[len(_MAGIC) + _DIGEST :]
         if not content.startswith(_MAGIC) or hashlib.sha256(body).hexdigest().encode() != digest:
             print(f"{path} is damaged", file=sys.stderr)
+            damaged.append(path)
             continue
         found = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
         if found["identity"] != identity:
             raise UserError(f"{path} is a checkpoint of another run; delete it to start again")
         state: dict[str, Any] = found["state"]
+        for other in damaged:  # or it would be kept in place of the whole one when the next is saved
+            other.unlink(missing_ok=True)
         return state
     if paths:
         raise UserError(f"{paths[0]} is damaged, and there is no whole one before it; delete it to start again")

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bench.study.jobs import ERROR, LOG, Job, Status, load_status, read_json
 from bench.study.work import PARENT_VARIABLE
+from mngnas.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -62,6 +63,8 @@ class LocalExecutor:
         waiting = [job for job in jobs if not job.is_done]
         done, failures, working = len(jobs) - len(waiting), list[Failure](), list[_Process]()
         durations: list[float] = []
+        for folder in {job.directory.parent for job in waiting}:
+            _make(folder)
         try:
             while waiting or working:
                 while waiting and len(working) < self.parallel:
@@ -98,7 +101,16 @@ class LocalExecutor:
         return Progress(total, done, failed, waiting, said, seconds)
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
 def _start(job: Job) -> _Process:
+    if not job.directory.parent.is_dir():  # made anew it would lack all that its jobs need
+        raise UserError(f"{job.directory.parent} is gone: it was moved or deleted while its jobs were at work")
     job.save()
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | _ONE_THREAD | {"PYTHONPATH": path, PARENT_VARIABLE: str(os.getpid())}
@@ -109,12 +121,14 @@ def _start(job: Job) -> _Process:
 
 
 def _reason(one: _Process) -> str:
+    if not one.job.directory.is_dir():
+        return f"{one.job.directory} is gone: it was moved or deleted"
     if reason := read_json(one.job.directory / ERROR).get("reason"):
         if one.process.returncode == 1:
             reason = f"{reason} (all of it: {one.job.directory / LOG})"
         return str(reason)
     try:
-        lines = (one.job.directory / LOG).read_text(errors="replace").strip().splitlines()
+        lines = (one.job.directory / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
     last = lines[-1] if lines else "it said nothing"

@@ -14,16 +14,19 @@ for `STALE_SECONDS` by the clock of the file server.
 
 import json
 import os
+import re
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.files import write_atomically
+from bench.files import clear_drafts, digest_of, read_bounded, write_atomically
 from mngnas.errors import UserError
+from mngnas.settings import HUGE
 
 JOB, LEASE, STATUS, LOG, ERROR = "job.json", "lease", "status.json", "log.txt", "error.json"
 STALE_SECONDS = 120.0
@@ -51,7 +54,8 @@ class Job:
 
     def save(self) -> None:
         """Write job.json, and forget an earlier failure; raises `UserError`."""
-        content = {"work": self.work, "result": self.result, "arguments": dict(self.arguments)}
+        content: dict[str, Any] = {"work": self.work, "result": self.result, "arguments": dict(self.arguments)}
+        content |= {"sha256": _digest(content)}
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             write_atomically(self.directory / JOB, (json.dumps(content, indent=1) + "\n").encode())
@@ -61,12 +65,19 @@ class Job:
 
 
 def load_job(directory: Path) -> Job:
-    """Read job.json; raises `UserError`."""
+    """Read job.json; raises `UserError`, also if it was changed after it was written."""
     content = read_json(directory / JOB)
     try:
+        known = content.pop("sha256", None)
+        if set(content) != {"work", "result", "arguments"} or known not in (None, _digest(content)):
+            raise TypeError
         return Job(directory, content["work"], content["result"], content["arguments"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{directory} is not a job: {JOB} is missing or damaged") from error
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return digest_of(json.dumps(content, sort_keys=True).encode())
 
 
 @dataclass(frozen=True)
@@ -91,18 +102,15 @@ def save_status(directory: Path, status: Status) -> None:
 def load_status(directory: Path) -> Status:
     """How far the job is, as it last said."""
     content = read_json(directory / STATUS)
-    left = content.get("left")
-    return Status(
-        str(content.get("phase", "starting")),
-        float(content.get("share") or 0.0),
-        float("nan") if left is None else float(left),
-    )
+    numbers = [content.get(name) for name in ("share", "left")]
+    share, left = (float(n) if isinstance(n, int | float) and abs(n) < HUGE else float("nan") for n in numbers)
+    return Status(str(content.get("phase", "starting"))[:100], share if share == share else 0.0, left)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a small state file; empty where there is none, or where it is being written or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -120,18 +128,24 @@ class Lease:
 
     def acquire(self) -> bool:
         """Whether this process has the right now; takes over what a dead process left behind."""
-        if self._create(self.directory / LEASE):
+        if self._create(self.directory / LEASE) or self._take_over():
+            self._clear()
             return True
+        return False
+
+    def _take_over(self) -> bool:
         held = read_json(self.directory / LEASE)
-        if not held or not _is_left_behind(self.directory, held):
+        if not _is_left_behind(self.directory, held):
             return False
         # Only one of several processes that see the same dead owner may replace its lease: the one that creates this.
-        claim = self.directory / f".{LEASE}.after-{held['token']}"
+        token = re.sub(r"\W", "", str(held.get("token")))[:64]
+        claim = self.directory / f".{LEASE}.after-{token}"
         if not self._create(claim):
             if _age(self.directory, claim) > STALE_SECONDS:  # died between the two steps
                 claim.unlink(missing_ok=True)
             return False
-        self._draft().replace(self.directory / LEASE)
+        if read_json(self.directory / LEASE) == held:  # nobody has replaced it since it was read
+            self._draft().replace(self.directory / LEASE)
         claim.unlink(missing_ok=True)
         return self.is_mine
 
@@ -144,6 +158,18 @@ class Lease:
         """Give it back, if it is still ours."""
         if self.is_mine:
             (self.directory / LEASE).unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        """Remove what killed processes left here: drafts of files and of leases, and what clocks were read by."""
+        clear_drafts(self.directory)
+        with suppress(OSError):
+            for path in self.directory.glob(".clock.*"):
+                path.unlink(missing_ok=True)  # whoever reads it has it open
+            for path in self.directory.glob(f".{LEASE}.*"):
+                owner = read_json(path)
+                here = owner.get("host") == socket.gethostname()
+                if not _is_alive(owner) if here else _age(self.directory, path) > STALE_SECONDS:
+                    path.unlink(missing_ok=True)
 
     def _draft(self) -> Path:
         draft = self.directory / f".{LEASE}.{self.token}"
@@ -164,28 +190,36 @@ class Lease:
 
 
 def _is_left_behind(directory: Path, held: Mapping[str, Any]) -> bool:
+    """Whether its owner is no more; a lease that cannot be read has none that can be asked."""
     if held.get("host") == socket.gethostname():
-        return held.get("began") != _began(int(held.get("pid", -1)))
-    return _age(directory, directory / STATUS) > STALE_SECONDS and _age(directory, directory / LEASE) > STALE_SECONDS
+        return not _is_alive(held)
+    silence = _age(directory, directory / STATUS)
+    return silence > STALE_SECONDS and STALE_SECONDS < _age(directory, directory / LEASE) < float("inf")
+
+
+def _is_alive(owner: Mapping[str, Any]) -> bool:
+    """Whether a process of this machine is still the one that it was."""
+    pid = owner.get("pid")
+    return isinstance(pid, int) and owner.get("began") == _began(pid) != ""
 
 
 def _age(directory: Path, path: Path) -> float:
     """Seconds since a file was written, both times by the file server's clock; endless if there is none."""
     probe = directory / f".clock.{uuid.uuid4().hex}"
     try:
-        probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime
+        with probe.open("wb") as clock:  # once it is open, anybody may clear it away
+            probe.unlink(missing_ok=True)
+            return os.fstat(clock.fileno()).st_mtime - path.stat().st_mtime
     except FileNotFoundError:
         return float("inf")
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def _began(pid: int) -> str:
     """When a process of this machine began; "" if there is none. A number that was given again is another process."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        about = Path(f"/proc/{pid}/stat").read_bytes()  # with the name of the program, which may be any bytes
+        return about.rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError, ValueError):
         pass
     if Path("/proc/self/stat").exists():
         return ""
@@ -196,9 +230,13 @@ def _began(pid: int) -> str:
     return "alive"
 
 
-def wait_for(lease: Lease, job: Job, seconds: float = 0.5) -> bool:
-    """Wait until the lease is ours, or until somebody else has done the job; returns whether it is ours."""
+def wait_for(lease: Lease, job: Job, seconds: float = 0.5, check: Callable[[], None] = lambda: None) -> bool:
+    """Wait until the lease is ours, or until somebody else has done the job; returns whether it is ours.
+
+    `check` is called between two tries, and may raise or end the process.
+    """
     while not job.is_done:
+        check()
         if lease.acquire():
             return True
         time.sleep(seconds)

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.files import read_bounded
 from mngnas.errors import UserError, unknown
 from mngnas.methods.registry import MethodEntry, methods, toml_value
 from mngnas.seeds import Sample, sample_generator
@@ -25,6 +26,7 @@ from mngnas.settings import (
     SupernetConfig,
     TrainingConfig,
     setting,
+    shown,
 )
 from mngnas.spaces import Arch, Space
 
@@ -32,6 +34,7 @@ PROTOCOL = 2  # raise it whenever the same preset and seed give other scores; re
 
 _S = TypeVar("_S", bound=Settings)
 _FOLDER = "bench.study.presets"
+_MOST_BYTES = 100_000  # of a preset file
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def load_preset(name: str, folders: tuple[Path, ...] = ()) -> Preset:
         return parse_preset(name, (resources.files(_FOLDER) / f"{name}.toml").read_text(encoding="utf-8"), folders)
     path = Path(name)
     try:
-        return parse_preset(path.stem, path.read_text(encoding="utf-8"), folders)
+        return parse_preset(path.stem, read_bounded(path, _MOST_BYTES).decode("utf-8"), folders)
     except FileNotFoundError as error:
         raise UserError(f"there is no preset file {name}") from error
     except OSError as error:
@@ -137,9 +140,7 @@ def _checked(place: str, section: type, values: Mapping[str, Any]) -> dict[str, 
         if wanted is float and type(value) is int and abs(value) < 10**300:
             found[key] = float(value)
         elif type(value) is not wanted:
-            shown = repr(value)
-            shown = shown if len(shown) < 60 else f"{shown[:40]}... ({len(shown)} characters)"
-            raise UserError(f"{place}{key} = {shown} must be a {wanted.__name__}")
+            raise UserError(f"{place}{key} = {shown(value, 60)} must be a {wanted.__name__}")
     return found
 
 
@@ -164,6 +165,12 @@ def method_config(entry: MethodEntry, preset: Preset, changes: Mapping[str, Any]
     if changes and not fields(config):
         raise UserError(f"strategy {name!r} has no settings to change")
     return made_settings(config, {**preset.methods.get(name, {}), **changes}, f"{name}.")
+
+
+def check_methods(preset: Preset, folders: tuple[Path, ...] = ()) -> None:
+    """Raise `UserError` for a section of a method with a senseless entry, whether the method is asked for or not."""
+    for name in preset.methods:
+        method_config(methods(folders)[name], preset, {})
 
 
 # ------------------------------------------------------------------------------------------------- what follows from it

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,7 +54,12 @@ def job_of(study_directory: Path, run: PlannedRun) -> Job:
 def execute(job: Job, report: Report) -> None:
     """Bring the run of a study to its end."""
     torch.set_num_threads(1)  # several runs share the machine; on networks this small two threads are slower than one
-    run = PlannedRun(**job.arguments)
+    try:
+        run = PlannedRun(**job.arguments)
+    except TypeError as error:
+        raise UserError(f"{job.directory} does not say which run it is") from error
+    if run.name != job.directory.name:
+        raise UserError(f"{job.directory} is to hold another run, {run.name}: its job.json was changed")
     _Run(load_study(job.directory.parent), job.directory, run, report).finish()
 
 
@@ -91,6 +96,7 @@ class _Run:
     def finish(self) -> None:
         """Advance, score, write the record."""
         self._advance()
+        self._refuse_broken_weights()
         for ranking in self.method.rankings():
             self._score(ranking)
         buffer = io.BytesIO()
@@ -108,6 +114,7 @@ class _Run:
         while True:
             due = len(self.curve) < len(points) and method.spent >= points[len(self.curve)]
             if due or (method.done and len(self.curve) < len(points)):
+                self._refuse_broken_weights()
                 self._add_point()
                 self._save()
             if method.done:
@@ -133,6 +140,7 @@ class _Run:
             began = time.perf_counter()
             chunk = archs[start : start + ranking.chunk]
             columns = self.method.scores(ranking.name, chunk)
+            self._refuse_nonsense(columns)
             for name, values in columns.items():
                 done.setdefault(name, []).extend(values.tolist())
             seconds = time.perf_counter() - began
@@ -157,11 +165,19 @@ class _Run:
     def _refuse_nonsense(self, columns: Any) -> None:
         """Weights that are not finite make losses that are not: there is nothing left to rank."""
         loss = columns.get("minus_loss", np.zeros(1))
-        if self.curve and np.isnan(loss).all():
-            raise UserError(
-                f"{self.run.name} diverged: all losses are NaN after {100 * self.method.spent:.0f} % of the budget; "
-                "try a smaller learning rate"
-            )
+        if not np.isfinite(loss).all():
+            raise self._diverged(f"{(~np.isfinite(loss)).sum()} of {len(loss)} losses are not finite")
+
+    def _refuse_broken_weights(self) -> None:
+        """The first loss that is not finite leaves such weights; they are looked at before anything is kept."""
+        if not all(bool(torch.isfinite(one).all()) for one in _weights(self.method)):
+            raise self._diverged("its weights are not finite")
+
+    def _diverged(self, how: str) -> UserError:
+        return UserError(
+            f"{self.run.name} diverged: {how} after {100 * self.method.spent:.0f} % of the budget (step"
+            f" {self.method.steps:,}); try a smaller learning rate"
+        )
 
     def _tell(self, phase: str) -> None:
         """Report, twice a second at most, with an estimate of the seconds left from the speeds seen so far."""
@@ -265,6 +281,7 @@ class _Run:
             self._save()
 
     def _save(self) -> None:
+        self._refuse_broken_weights()
         state = {
             "method": self.method.state_dict(),
             "curve": self.curve,
@@ -285,6 +302,16 @@ class _Run:
         self.ranking_seconds, self.started = state["ranking_seconds"], state["started"]
         head, dirty = state["commit"]
         self.commit = head, dirty or self.commit != (head, dirty)  # two versions of the sources are none
+
+
+def _weights(method: Method) -> Iterator[torch.Tensor]:
+    """Everything that a method trains: the parameters and statistics of its networks, and parameters of its own."""
+    for held in vars(method).values():
+        for one in held if isinstance(held, list | tuple) else held.values() if isinstance(held, dict) else (held,):
+            if isinstance(one, torch.nn.Module):
+                yield from (value for value in one.state_dict().values() if value.is_floating_point())
+            elif isinstance(one, torch.nn.Parameter):
+                yield one.detach()
 
 
 def _oracle(study: Study) -> Any:

@@ -120,7 +120,10 @@ def _columns(arrays: Mapping[str, np.ndarray], place: str, shape: tuple[int, ...
             name = key.removeprefix(f"{place}column/")
             found = values.astype(np.float64)
             if f"{place}of/{name}" in arrays:
-                found /= int(arrays[f"{place}of/{name}"])
+                of = int(arrays[f"{place}of/{name}"])
+                if of < 1:
+                    raise ValueError(f"{key} counts of {of} pictures")
+                found /= of
             if found.shape != shape:
                 raise ValueError(f"{key} has the shape {list(found.shape)}, not {list(shape)}")
             columns[name] = found

@@ -1,6 +1,7 @@
 """A study: one directory, one preset, methods x seeds.
 
     STUDY/study.json       what all runs have in common, and which there are: enough to make them again
+    STUDY/.study.json.sha256   digests of what decides numbers in it, so that a flipped bit is noticed
     STUDY/<run>/           one run: record.json and scores.npz at its end, a checkpoint until then
     STUDY/report/          made anew from the runs at any time
 
@@ -15,13 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.files import write_atomically
+from bench.files import add_seal, digest_of, is_as_sealed, read_bounded, seal_path, write_atomically
 from bench.study.preset import PROTOCOL, Preset, preset_from_dict
 from bench.study.records import MethodRef
 from mngnas.errors import UserError
 
 STUDY = "study.json"
 FORMAT = 2
+_FREE = ("mirror", "archive", "methods_from", "made_by", "preset")  # of the preset only the settings decide numbers
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,12 @@ def open_study(directory: Path, study: Study) -> Study:
 
 def save_study(directory: Path, study: Study) -> None:
     """Write STUDY/study.json; raises `UserError`."""
+    path, content = directory / STUDY, _to_json(study)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / STUDY, (json.dumps(_to_json(study), indent=1) + "\n").encode())
+        known = [_digest(json.loads(read_bounded(path).decode("utf-8")))] if path.exists() else []
+        add_seal(path, *(known if not seal_path(path).exists() else ()), _digest(content))
+        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
     except OSError as error:
         raise UserError(f"cannot write {directory / STUDY}: {error.strerror or error}") from error
 
@@ -111,14 +116,28 @@ def load_study(place: Path) -> Study:
     """Read a study by its directory or by its file; raises `UserError`."""
     path = place / STUDY if place.is_dir() else place
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path).decode("utf-8"))
         if content.get("format") != FORMAT:
             raise UserError(f"{path} is of an older version, which only `report` reads")
-        return _from_json(content)
-    except FileNotFoundError as error:
+        digest = _digest(content)
+        study = _from_json(content)
+        if not is_as_sealed(path, digest):
+            raise UserError(
+                f"{path} was changed after it was written, by hand or by a failing disk; if you did, delete"
+                f" {seal_path(path).name} beside it"
+            )
+        return study
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{place} is not a study: it has no {STUDY}") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UserError(f"{path} is not readable ({type(error).__name__}: {error})") from error
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Of what decides numbers: where things come from and what they are called may be changed by hand."""
+    counts = {name: value for name, value in content.items() if name not in _FREE}
+    counts["preset"] = content["preset"]["settings"]
+    return digest_of(json.dumps(counts, sort_keys=True).encode())
 
 
 def _to_json(study: Study) -> dict[str, Any]:
@@ -139,7 +158,15 @@ def _from_json(content: dict[str, Any]) -> Study:
         content[name] = tuple(content[name])
     folders = tuple(path for path in map(Path, content["methods_from"]) if path.is_dir())
     settings = preset["settings"] | {"description": preset["description"]}
-    runs = tuple(PlannedRun(g["method"], g["changes"], seed) for g in groups for seed in g["seeds"])
+    runs = tuple(PlannedRun(g["method"], dict(g["changes"]), seed) for g in groups for seed in g["seeds"])
+    if not all(type(run.seed) is int and run.seed >= 0 and isinstance(run.method, str) for run in runs):
+        raise ValueError("a run has no method or no seed")
+    for name in ("benchmark", "space", "dataset", "images", "table_checksum", "device"):
+        if not isinstance(content[name], str):
+            raise ValueError(f"{name} is no text")
+    for name in ("mirror", "archive"):
+        if not isinstance(content.get(name), str | None):
+            raise ValueError(f"{name} is no text")
     return Study(preset=preset_from_dict(preset["name"], settings, folders), runs=runs, **content)
 
 

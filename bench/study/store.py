@@ -6,7 +6,6 @@ file, `runs.npz`, which is read like the single ones. Records of format 1 are re
 
 import json
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.files import npz_bytes, write_atomically
+from bench.files import npz_bytes, read_bounded, write_atomically
 from bench.study.former_records import read
 from bench.study.records import FORMAT, Run, RunRecord
 from bench.study.scores import Arrays, RunScores, scores_digest, scores_from_arrays, scores_to_arrays
+from mngnas.data.npz import read_npz
 from mngnas.errors import UserError
 from mngnas.spaces import Space
 
@@ -58,19 +58,18 @@ def load_run(directory: Path) -> Run:
     if not (directory / RECORD).exists() and directory.name in packed_names(directory.parent):
         return next(run for run in _load_packed(directory.parent) if run.directory == directory)
     try:
-        with np.load(directory / SCORES, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(directory / SCORES)
         return _run(directory, directory / RECORD, _read_json(directory / RECORD), arrays)
     except _UNREADABLE as error:
         raise UserError(f"{directory} does not hold a readable run ({type(error).__name__}: {error})") from error
 
 
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile)
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not readable ({type(error).__name__}: {error})") from error
     if not isinstance(content, dict):
@@ -107,16 +106,15 @@ def check_scores(directory: Path, space: Space, scores: RunScores) -> None:
 
 
 @contextmanager
-def _packed(study: Path) -> Iterator[Any]:
-    """The packed file, open; whatever is wrong with it is a `UserError`."""
+def _packed(study: Path) -> Iterator[Arrays]:
+    """The arrays of the packed file; whatever is wrong with them is a `UserError`."""
     try:
-        with np.load(study / PACKED, allow_pickle=False) as file:
-            yield file
+        yield read_npz(study / PACKED)
     except _UNREADABLE as error:
         raise UserError(f"{study / PACKED} does not hold readable runs ({type(error).__name__}: {error})") from error
 
 
-def _json_in(file: Any, key: str) -> dict[str, Any]:
+def _json_in(file: Arrays, key: str) -> dict[str, Any]:
     content = json.loads(file[key].tobytes())
     if not isinstance(content, dict):
         raise ValueError(f"{key} is no object")

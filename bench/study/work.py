@@ -19,6 +19,7 @@ from typing import Protocol
 from bench.files import write_atomically
 from bench.study.jobs import ERROR, HEARTBEAT_SECONDS, LOG, STATUS, Job, Lease, Status, load_job, save_status, wait_for
 from mngnas.errors import UserError
+from mngnas.settings import HUGE
 
 PARENT_VARIABLE = "MNGNAS_BENCH_PARENT"
 CHECKPOINT_VARIABLE = "MNGNAS_BENCH_CHECKPOINT_SECONDS"
@@ -43,7 +44,14 @@ KINDS = {  # module and function, imported when a job of the kind comes
 
 def checkpoint_seconds() -> float:
     """Seconds between two checkpoints."""
-    return float(os.environ.get(CHECKPOINT_VARIABLE, _SECONDS_BETWEEN_CHECKPOINTS))
+    said = os.environ.get(CHECKPOINT_VARIABLE, str(_SECONDS_BETWEEN_CHECKPOINTS))
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < HUGE:
+        raise UserError(f"{CHECKPOINT_VARIABLE} = {said[:40]!r} is no number of seconds")
+    return seconds
 
 
 def do(job: Job, report: Report = lambda _status: None) -> None:
@@ -59,7 +67,6 @@ class _Heart:
 
     def __init__(self, directory: Path, lease: Lease) -> None:
         self.directory, self.lease, self.status = directory, lease, Status()
-        self.parent = int(os.environ.get(PARENT_VARIABLE, "0"))
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._beat, daemon=True)
         self.thread.start()
@@ -76,24 +83,31 @@ class _Heart:
     def _beat(self) -> None:
         written, at = self.status, 0.0
         while not self.stopped.is_set():
-            if self.parent and os.getppid() != self.parent:
-                os._exit(1)
+            _end_with_the_parent()
             now = time.monotonic()
             if now - at >= HEARTBEAT_SECONDS or (now - at >= 1 and self.status is not written):
                 if at and not self.lease.is_mine:
-                    os._exit(1)  # somebody else is at it
+                    os._exit(1 if self.directory.is_dir() else 2)  # somebody else is at it, or it is gone
                 written, at = self.status, now
                 with suppress(OSError):  # a full disk is told by the work itself; a heartbeat may come late
                     save_status(self.directory, written)
             self.stopped.wait(0.5)
 
 
+def _end_with_the_parent() -> None:
+    """End the process at once if the one that started it is no more."""
+    parent = os.environ.get(PARENT_VARIABLE, "")
+    if parent.isdecimal() and int(parent) and os.getppid() != int(parent):
+        os._exit(1)
+
+
 def main(directory: Path) -> int:
     """Do the job in `directory` as a process of its own."""
     try:
+        _end_with_the_parent()
         job = load_job(directory)
         lease = Lease(directory)
-        if not wait_for(lease, job):
+        if not wait_for(lease, job, check=_end_with_the_parent):
             return 0
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
@@ -110,22 +124,29 @@ def main(directory: Path) -> int:
         return 130
     except OSError as error:
         return _failed(directory, f"{error.filename or directory}: {error.strerror or error}", 2)
+    except MemoryError:
+        return _failed(directory, "there is not enough memory for these settings", 2)
     except Exception as error:
         traceback.print_exc()
         last = (str(error).splitlines() or [""])[0]
         return _failed(directory, f"{type(error).__name__}: {last}", 1)
     finally:
-        lease.release()
+        with suppress(OSError):
+            lease.release()
 
 
 def _tidy(directory: Path) -> None:
     """Once the result is there nobody needs to know how it came about, unless something was said."""
-    (directory / STATUS).unlink(missing_ok=True)
-    if (directory / LOG).exists() and not (directory / LOG).stat().st_size:
-        (directory / LOG).unlink()
+    with suppress(OSError):
+        (directory / STATUS).unlink(missing_ok=True)
+        if (directory / LOG).exists() and not (directory / LOG).stat().st_size:
+            (directory / LOG).unlink()
 
 
 def _failed(directory: Path, reason: str, status: int) -> int:
+    if not directory.is_dir():
+        print(f"{directory} is gone: it was moved or deleted", file=sys.stderr)
+        return 2
     try:
         write_atomically(directory / ERROR, json.dumps({"reason": reason[:1000]}).encode())
     except OSError:

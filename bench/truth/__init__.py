@@ -40,6 +40,8 @@ def _load_nb201(request: TableRequest) -> Table:
 
     if request.path is not None and not request.path.is_dir():
         raise UserError(f"table 'nb201' is made from six files: {request.path} is not a folder that holds them")
+    if request.path is not None:
+        nb201.require_files(request.path)
     return nb201.load(str(request.path) if request.path else request.mirror)
 
 

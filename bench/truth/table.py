@@ -6,6 +6,7 @@ training schedule (not a point of a longer run, unless the table says so) and ac
     data set, split             trained on             measured on             name in the benchmark
     cifar10, valid              half the train set     its other half          cifar10-valid, x-valid
     cifar10, test               whole train set        official test set       cifar10, ori-test
+    any, train                  whole train set        the same, as it trains  train (the user's own archives have it)
     cifar100, valid or test     whole train set        halves of the test set  cifar100, x-valid or x-test
     imagenet16-120, the same    whole train set        halves of the test set  ImageNet16-120, x-valid or x-test
 
@@ -15,7 +16,6 @@ So `cifar10` has two training runs, and `train_seconds` is keyed by the run: "ci
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from bench.files import npz_bytes, write_atomically
+from mngnas.data.npz import read_npz
 from mngnas.errors import UserError, unknown
 from mngnas.spaces import Space, space_named
 
@@ -39,7 +40,7 @@ class Measure:
     """What a column of the table holds."""
 
     dataset: str  # "cifar10", "cifar100", "imagenet16-120", "digits"
-    split: str  # "valid" or "test"
+    split: str  # "valid", "test" or "train"
     epochs: int  # length of the training schedule
     kind: str = "accuracy"  # "accuracy" (0..1) or "loss" (nats)
 
@@ -203,36 +204,39 @@ class Table:
         of earlier versions, without checksums, are taken as they are.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                text = str(file["about"])
-                if "digest" in file.files and str(file["digest"]) != _digest(text):
-                    raise _damaged(path)
-                about = json.loads(text)
-                if about["format"] != FORMAT:
-                    raise UserError(
-                        f"table file {path} has format {about['format']}, not {FORMAT}: delete it and build it again"
-                    )
-                columns = {label: file[f"column{i}"] for i, label in enumerate(about["columns"])}
+            file = read_npz(path)
+            text = str(file["about"])
+            if "digest" in file and str(file["digest"]) != _digest(text):
+                raise _damaged(path)
+            about = json.loads(text)
+            if about["format"] != FORMAT:
+                raise UserError(
+                    f"table file {path} has format {about['format']}, not {FORMAT}: delete it and build it again"
+                )
+            table = _table(about, {label: file[f"column{i}"] for i, label in enumerate(about["columns"])})
         except FileNotFoundError as error:
             raise UserError(f"there is no table file {path}") from error
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path} is not a table file ({type(error).__name__}); delete it and build it again"
             ) from error
-        groups: dict[str, dict[Any, np.ndarray]] = {"measures": {}, "train_seconds": {}, "parameters": {}, "flops": {}}
-        for label, values in columns.items():
-            group, _, key = label.partition(" ")
-            groups[group][_measure(key) if group == "measures" else key] = values
-        table = Table(
-            name=about["name"],
-            search_space=about["search_space"],
-            seeds={Measure(**measure): tuple(seeds) for measure, seeds in about["seeds"]},
-            sources=tuple(Source(**source) for source in about["sources"]),
-            **groups,
-        )
         if about.get("checksum", table.checksum) != table.checksum:
             raise _damaged(path)
         return table
+
+
+def _table(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Table:
+    groups: dict[str, dict[Any, np.ndarray]] = {"measures": {}, "train_seconds": {}, "parameters": {}, "flops": {}}
+    for label, values in columns.items():
+        group, _, key = label.partition(" ")
+        groups[group][_measure(key) if group == "measures" else key] = values
+    return Table(
+        name=about["name"],
+        search_space=about["search_space"],
+        seeds={Measure(**measure): tuple(seeds) for measure, seeds in about["seeds"]},
+        sources=tuple(Source(**source) for source in about["sources"]),
+        **groups,
+    )
 
 
 def _digest(text: str) -> str:

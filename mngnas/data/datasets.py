@@ -1,8 +1,9 @@
 """The pictures a search may use: fetched or taken from the user's folder, decoded once and kept in the cache.
 
 The splits are those of NAS-Bench-201 (Dong and Yang, ICLR 2020): one-shot accuracies are measured on the pictures that
-the benchmark's validation accuracies were measured on. CIFAR-10 may also come from a pack of JPEG files in a mirror
-folder; its pixels are lossy, and its name is "CIFAR-10 (JPEG)" wherever it is shown.
+the benchmark's validation accuracies were measured on. CIFAR's archives may be unpacked already. CIFAR-10 may also come
+from a pack of JPEG files in a mirror folder; its pixels are lossy, and its name is "CIFAR-10 (JPEG)" wherever it is
+shown.
 """
 
 import hashlib
@@ -10,9 +11,8 @@ import io
 import json
 import math
 import tarfile
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,9 @@ from mngnas.data.download import (
     github_raw,
     in_mirror_folder,
     locked,
+    mirror_subfolder,
 )
+from mngnas.data.npz import read_npz
 from mngnas.data.plain_pickle import read_pickle
 from mngnas.errors import UserError, unknown
 
@@ -80,6 +82,8 @@ class _Origin:
     read: Callable[..., tuple[np.ndarray, np.ndarray]]  # paths of `files` -> uint8 [n, ...], int [n]
     split: RemoteFile
     divide: Callable[[dict[str, np.ndarray], int, int], Parts]  # content of `split`, `published`
+    unpacked: Mapping[str, str] = field(default_factory=dict)  # files that `files` unpack to, in order -> their MD5
+    labels: str = ""  # in each of these
 
     def kept(self) -> Path:
         """Where the decoded pictures are kept; the name changes with the files and with the way they are read."""
@@ -109,6 +113,8 @@ def _choose(name: str, mirror: str | None) -> _Origin:
     """The published files, unless only those of a stand-in are at hand."""
     origin, stand_in = _ORIGINS[name], _STAND_INS.get(name)
     if stand_in is None or _in_cache(origin) or all(_is_fetched(f) or _in_mirror(f, mirror) for f in origin.files):
+        return origin
+    if _unpacked_folder(origin, mirror):
         return origin
     return stand_in if all(_in_mirror(f, mirror) for f in stand_in.files) else origin
 
@@ -149,16 +155,24 @@ def _load(origin: _Origin, mirror: str | None) -> ImageData:
 
 def _decode(origin: _Origin, mirror: str | None) -> ImageData:
     """Obtain the files, read and check the pictures and divide them."""
-    paths = [_obtain(file, mirror) for file in origin.files]
+    at_hand = all(_is_fetched(file) or _in_mirror(file, mirror) for file in origin.files)
+    folder = None if at_hand else _unpacked_folder(origin, mirror)
+    paths = (
+        [_checked(folder / Path(name).name, f"md5:{md5}") for name, md5 in origin.unpacked.items()] if folder else []
+    )
+    paths = paths or [_obtain(file, mirror) for file in origin.files]
     split = fetch(origin.split, mirror=mirror)
-    pixels, labels = origin.read(*paths)
+    pixels, labels = _read_batches(*paths, labels=origin.labels) if folder else origin.read(*paths)
     n, classes = sum(origin.published), np.unique(labels)
     if pixels.shape != (n, math.prod(origin.shape)) or not np.array_equal(classes, np.arange(origin.classes)):
         raise UserError(
             f"{origin.title} should be {n:,} pictures of {origin.classes} classes, but its files hold {len(pixels):,}"
             f" of {len(classes)}: they are not the published ones"
         )
-    where = {key: np.array(numbers).astype(np.int64) for key, (_, numbers) in json.loads(split.read_text()).items()}
+    where = {
+        key: np.array(numbers).astype(np.int64)
+        for key, (_, numbers) in json.loads(split.read_text(encoding="utf-8")).items()
+    }
     parts = origin.divide(where, *origin.published)
     return _image_data(origin.title, origin.classes, pixels.reshape(n, *origin.shape), labels, parts)
 
@@ -170,12 +184,27 @@ def _obtain(file: RemoteFile | _OwnFile, mirror: str | None) -> Path:
     path = _in_mirror(file, mirror)
     if path is None:
         raise UserError(f"there is no {file.name} in a mirror folder: {file.advice}")
-    algorithm = file.checksum.partition(":")[0]
-    with path.open("rb") as content:
-        found = f"{algorithm}:{hashlib.file_digest(content, algorithm).hexdigest()}"
-    if found != file.checksum:
-        raise UserError(f"{path} is not the published file: expected {file.checksum}, found {found}")
+    return _checked(path, file.checksum)
+
+
+def _checked(path: Path, checksum: str) -> Path:
+    """The path of a file that has this checksum; raises `UserError` if it has another or is not there."""
+    algorithm = checksum.partition(":")[0]
+    try:
+        with path.open("rb") as content:
+            found = f"{algorithm}:{hashlib.file_digest(content, algorithm).hexdigest()}"
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {path.name} in {path.parent}: it does not hold the published files") from error
+    if found != checksum:
+        raise UserError(f"{path} is not the published file: expected {checksum}, found {found}")
     return path
+
+
+def _unpacked_folder(origin: _Origin, mirror: str | None) -> Path | None:
+    """Where the user has unpacked the archive already: in the mirror, or the mirror itself; its files are unchecked."""
+    if not origin.unpacked:
+        return None
+    return mirror_subfolder(origin.files[0].group, str(Path(next(iter(origin.unpacked))).parent), mirror)
 
 
 def _image_data(title: str, classes: int, pixels: np.ndarray, labels: np.ndarray, parts: Parts) -> ImageData:
@@ -224,8 +253,7 @@ def _read_kept(kept: Path, origin: _Origin) -> ImageData | None:
     if not kept.is_file():
         return None
     try:
-        with kept.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+        found = {key: torch.from_numpy(values) for key, values in read_npz(kept).items()}
         mean, std = (tuple(found[key].tolist()) for key in ("mean", "std"))
         return ImageData(
             *(
@@ -233,8 +261,14 @@ def _read_kept(kept: Path, origin: _Origin) -> ImageData | None:
                 for part in ("train", "valid", "test")
             )
         )
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (ValueError, KeyError, TypeError):
         return None
+
+
+def _read_batches(*batches: Path, labels: str) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures of the files of a CIFAR archive that was unpacked."""
+    found = [read_pickle(path, encoding="latin1") for path in batches]
+    return np.concatenate([batch["data"] for batch in found]), np.concatenate([batch[labels] for batch in found])
 
 
 def _read_tar(archive: Path, members: tuple[str, ...], labels: str) -> tuple[np.ndarray, np.ndarray]:
@@ -269,8 +303,8 @@ def _read_jpeg_pack(pack: Path) -> tuple[np.ndarray, np.ndarray]:
     from PIL import Image
     from tqdm import tqdm
 
-    with np.load(pack, allow_pickle=False) as content:
-        jpeg, offset, labels = content["jpeg"].tobytes(), content["offset"].tolist(), content["label"]
+    content = read_npz(pack)
+    jpeg, offset, labels = content["jpeg"].tobytes(), content["offset"].tolist(), content["label"]
     pixels = np.empty((len(labels), 3, 32, 32), np.uint8)
     for i in tqdm(range(len(labels)), desc="decoding JPEG", unit="picture", disable=None):
         with Image.open(io.BytesIO(jpeg[offset[i] : offset[i + 1]]), formats=["JPEG"]) as picture:
@@ -307,6 +341,18 @@ def _split(name: str, size: int, sha256: str) -> RemoteFile:
     return RemoteFile(name, "nb201", url, f"sha256:{sha256}", size, "MIT", "github.com/D-X-Y/AutoDL-Projects")
 
 
+_CIFAR10_UNPACKED = {
+    "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
+    "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
+}
+_CIFAR100_UNPACKED = {
+    "cifar-100-python/train": "16019d7e3df5f24257cddd939b257f8d",
+    "cifar-100-python/test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+}
 _IMAGENET16 = dict(
     zip(
         (*(f"train_data_batch_{i}" for i in range(1, 11)), "val_data"),
@@ -338,16 +384,11 @@ _ORIGINS = {
         shape=(3, 32, 32),
         published=(50_000, 10_000),
         files=(_cifar("cifar10", "cifar-10-python.tar.gz", 170_498_071, "c58f30108f718f92721af3b95e74349a"),),
-        read=partial(
-            _read_tar,
-            members=(
-                *(f"cifar-10-batches-py/data_batch_{i}" for i in range(1, 6)),
-                "cifar-10-batches-py/test_batch",
-            ),
-            labels="labels",
-        ),
+        read=partial(_read_tar, members=tuple(_CIFAR10_UNPACKED), labels="labels"),
         split=_split("cifar-split.txt", 438_970, "986da6174822048d4c5a25ee8ebdb7e754cd5372b51c633ffd4898ace8db9e32"),
         divide=_halve_training,
+        unpacked=_CIFAR10_UNPACKED,
+        labels="labels",
     ),
     "cifar100": _Origin(
         name="cifar100",
@@ -356,11 +397,13 @@ _ORIGINS = {
         shape=(3, 32, 32),
         published=(50_000, 10_000),
         files=(_cifar("cifar100", "cifar-100-python.tar.gz", 169_001_437, "eb9058c3a382ffc7106e4002c42a8d85"),),
-        read=partial(_read_tar, members=("cifar-100-python/train", "cifar-100-python/test"), labels="fine_labels"),
+        read=partial(_read_tar, members=tuple(_CIFAR100_UNPACKED), labels="fine_labels"),
         split=_split(
             "cifar100-test-split.txt", 78_970, "14a5e3708e790ad57f987cdbcf202f724519475d6e8b0db34d0182e73b581bba"
         ),
         divide=_halve_test,
+        unpacked=_CIFAR100_UNPACKED,
+        labels="fine_labels",
     ),
     "imagenet16-120": _Origin(
         name="imagenet16-120",
@@ -392,5 +435,6 @@ _STAND_INS = {
             ),
         ),
         read=_read_jpeg_pack,
+        unpacked={},
     )
 }

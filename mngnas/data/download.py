@@ -52,10 +52,17 @@ def github_raw(repository: str, commit: str, path: str) -> str:
 def cache_dir() -> Path:
     """The cache folder: $MNGNAS_BENCH_CACHE, or else the platform's user cache; it need not exist yet."""
     if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser()
+        return _expanded(chosen)
     import pooch
 
     return Path(pooch.os_cache("mngnas-bench"))
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~somebody
+        raise UserError(f"{text!r} begins with a home folder that is not known") from error
 
 
 def cached_path(file: RemoteFile, cache: Path | None = None) -> Path:
@@ -85,12 +92,28 @@ def fetch(file: RemoteFile, *, cache: Path | None = None, mirror: str | None = N
     return target
 
 
+def check_mirror(mirror: str) -> None:
+    """Raise `UserError` for a mirror that is neither a folder nor an address; nothing is asked for."""
+    if not _is_address(mirror):
+        _in_folder(mirror, "", "")
+
+
 def in_mirror_folder(group: str, name: str, mirror: str | None = None) -> Path | None:
     """The file as it lies in the mirror, unchecked; None if the mirror is not a folder or does not hold it."""
     mirror = mirror or os.environ.get(MIRROR_VARIABLE)
     if not mirror or _is_address(mirror):
         return None
     return next((path for path in _in_folder(mirror, group, name) if path.is_file()), None)
+
+
+def mirror_subfolder(group: str, name: str, mirror: str | None = None) -> Path | None:
+    """The folder `name` in the mirror, or the mirror itself if that is its name; None if there is none."""
+    mirror = mirror or os.environ.get(MIRROR_VARIABLE)
+    if not mirror or _is_address(mirror):
+        return None
+    places = _in_folder(mirror, group, name)
+    own = places[1].parent.resolve()
+    return next((path for path in (*places, *([own] if own.name == name else [])) if path.is_dir()), None)
 
 
 def beside(target: Path, suffix: str) -> Path:
@@ -119,7 +142,7 @@ def _is_checked(target: Path, file: RemoteFile) -> bool:
         return False
     stamp = beside(target, "checked")
     expected = f"{facts.st_size} {facts.st_mtime_ns} {file.checksum}"
-    if stamp.exists() and stamp.read_text() == expected:
+    if stamp.exists() and stamp.read_bytes() == expected.encode():
         return True
     if _checksum(target, file) != file.checksum:
         return False
@@ -193,13 +216,21 @@ def _places(file: RemoteFile, mirror: str | None) -> tuple[list[Path], list[str]
 
 
 def _is_address(mirror: str) -> bool:
-    return urlsplit(mirror).scheme in ("http", "https")
+    try:
+        parts = urlsplit(mirror)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _in_folder(mirror: str, group: str, name: str) -> list[Path]:
     """Where a file may lie in a mirror that is a folder, in order."""
-    is_file_url = urlsplit(mirror).scheme == "file"
-    folder = Path(url2pathname(urlsplit(mirror).path) if is_file_url else mirror).expanduser()
+    try:
+        parts = urlsplit(mirror)
+    except ValueError:  # no address
+        parts = urlsplit("")
+    here = parts.scheme == "file" and parts.netloc in ("", "localhost")
+    folder = _expanded(url2pathname(parts.path) if here else mirror)
     if not folder.is_dir():
         raise UserError(f"mirror {mirror!r} is neither a folder nor an http(s) address")
     return [folder / group / name, folder / name]
@@ -257,7 +288,7 @@ def _transfer(address: str, part: Path, file: RemoteFile) -> str:
                     bar.update(out.write(chunk))
                     if out.tell() > file.size:
                         return f"more than the expected {file.size:,} bytes"
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: a redirect to what is no address
         return _short(error, part, file)
     have = _size(part)
     return "" if have == file.size else f"ended after {have:,} of {file.size:,} bytes"
@@ -273,4 +304,4 @@ def _short(error: Exception, part: Path, file: RemoteFile) -> str:
         return f"ended after {_size(part):,} of {file.size:,} bytes"
     if isinstance(error, requests.exceptions.ConnectionError):
         return "no connection"
-    return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"

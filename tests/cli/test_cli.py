@@ -1,118 +1,19 @@
 """The command line: what it prints, what it writes, and one line with exit status 2 for every mistake."""
 
-import json
 import os
 import signal
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pytest
 
 import bench.cli
 from bench.cli import main
 from bench.cli.run import _rows
-from bench.stats.metrics import METRICS, kendall_tau_b, spearman_rho
 from bench.study.executor import Failure
-from bench.truth import Measure, Table
-from mngnas.data import download
 from mngnas.methods.registry import methods, select
-from mngnas.spaces.topology import TOPOLOGY
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """A cache of this test's own that holds a made-up table under the name of a converted archive; no network."""
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
-    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
-    made_up_table().save(tmp_path / "cache" / "tables" / "nats-made-up.npz")
-
-
-def made_up_table() -> Table:
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(0.5, 0.9, (15_625, 1)) + rng.normal(0, 0.01, (15_625, 3))
-    parameters = rng.integers(1, 1000, 15_625)
-    return Table(
-        name="nats",
-        search_space="nas-bench-201",
-        measures={
-            Measure("cifar10", "test", 200): truth.astype(np.float32),
-            Measure("cifar10", "test", 12): truth[:, :1].astype(np.float32),
-        },
-        parameters={"cifar10": parameters},
-        flops={"cifar10": 2 * parameters},
-    )
-
-
-@pytest.fixture
-def scores(tmp_path):
-    """Noisy scores of 500 architectures, and the truth that they are to be compared with."""
-    truth = made_up_table().mean(Measure("cifar10", "test", 200))
-    index = np.random.default_rng(1).choice(15_625, 500, replace=False)
-    score = truth[index] + np.random.default_rng(2).normal(0, 0.1, 500)
-    path = tmp_path / "scores.json"
-    path.write_text(
-        json.dumps({TOPOLOGY.to_str(TOPOLOGY.from_index(int(i))): float(s) for i, s in zip(index, score, strict=True)})
-    )
-    return path, score, truth[index]
-
-
-ON_MADE_UP = ("--benchmark", "nats", "--dataset", "cifar10", "--resamples", "50")
-
-
-def test_evaluate_prints_one_json_object(scores, capsys):
-    path, score, truth = scores
-    assert main(["evaluate", str(path), *ON_MADE_UP, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["kendall_tau_b"]["value"] == pytest.approx(kendall_tau_b(score, truth))
-    assert found["spearman_rho"]["value"] == pytest.approx(spearman_rho(score, truth))
-    for name in METRICS:
-        assert set(found[name]) == {"value", "ci_low", "ci_high", "n"}
-    tau = found["kendall_tau_b"]
-    assert tau["ci_low"] < tau["value"] < tau["ci_high"]
-    assert tau["n"] == found["n_scored"] == 500
-    assert found["n_missing"] == 15_125
-    assert found["target"] == "cifar10 test accuracy after 200 epochs"
-    assert set(found["references"]) == {"parameters", "flops", "ceiling"}
-    assert found["references"]["ceiling"]["kendall_tau_b"]["value"] > 0.8
-    assert found["rows_left_out"] == {"extra": 0, "duplicate": 0, "unparsable": 0}
-
-
-def test_evaluate_prints_for_people(scores, capsys):
-    path, *_ = scores
-    assert main(["evaluate", str(path), *ON_MADE_UP, "--metrics", "kendall_tau_b,regret", "--epochs", "12"]) == 0
-    text = capsys.readouterr().out
-    assert "500 architectures against cifar10 test accuracy after 12 epochs (nats)" in text
-    for expected in ("Kendall tau-b", "regret", "parameter count", "one seed against the others", "not scored: 15,125"):
-        assert expected in text
-    assert "P@top" not in text
-
-
-def test_evaluate_counts_the_rows_it_leaves_out(tmp_path, capsys):
-    rows = ["arch,score"] + [f"{TOPOLOGY.to_str(TOPOLOGY.from_index(i))},{i}" for i in range(20)]
-    unknown = TOPOLOGY.to_str(TOPOLOGY.from_index(20)).replace("~0|+", "~1|+", 1)
-    (tmp_path / "scores.csv").write_text(
-        "\n".join([*rows, rows[1], f"{unknown},3", f"{TOPOLOGY.to_str(TOPOLOGY.from_index(21))},high"])
-    )
-    assert main(["evaluate", str(tmp_path / "scores.csv"), *ON_MADE_UP, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["n_scored"] == 20
-    assert found["rows_left_out"] == {"extra": 1, "duplicate": 1, "unparsable": 1}
-
-
-@pytest.mark.parametrize(
-    ("stem", "tau", "rho"),
-    [("few_shot_nas_one_shot_supernet", 0.485, 0.677), ("few_shot_nas_few_shot_supernet", 0.551, 0.741)],
-)
-def test_published_scores_against_the_real_table(shared, capsys, stem, tau, rho):
-    path = shared / "scores" / f"{stem}.json"
-    options = ["--benchmark", "nb201", "--dataset", "cifar10", "--mirror", str(shared), "--json"]
-    assert main(["evaluate", str(path), *options, "--resamples", "20"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["kendall_tau_b"]["value"] == pytest.approx(tau, abs=0.001)
-    assert found["spearman_rho"]["value"] == pytest.approx(rho, abs=0.001)
-    assert found["references"]["parameters"]["kendall_tau_b"]["value"] == pytest.approx(0.577, abs=0.001)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def test_list_names_everything(capsys):
@@ -140,17 +41,6 @@ def test_list_names_everything(capsys):
     ("arguments", "message"),
     [
         ("evalute x.json", "unknown command 'evalute'; did you mean 'evaluate'? available: list, data, "),
-        ("evaluate none.json", "cannot read predictions file 'none.json'"),
-        ("evaluate SCORES --benchmark nb20", "unknown benchmark 'nb20'; did you mean 'nb201'? available: nb201, nats"),
-        ("evaluate SCORES --dataset cifar", "unknown data set 'cifar'; did you mean 'cifar10'? available: cifar10, "),
-        ("evaluate SCORES --metrics kendal", "unknown metric 'kendal'"),
-        ("evaluate SCORES --benchmark nats --epochs 90", "unknown number of epochs '90'"),
-        ("evaluate SCORES --benchmark nats --split tst", "unknown split 'tst'; did you mean 'test'?"),
-        ("evaluate SCORES --benchmark nats --resamples 0", "'0' is not a positive whole number"),
-        ("evaluate SCORES --benchmark nasbench201", "is made from an archive that you have: give it with --archive"),
-        ("evaluate SCORES", "cannot get cifar10.pkl (it is not in the cache and MNGNAS_BENCH_OFFLINE is set)"),
-        ("evaluate SCORES --mirror /nowhere", "mirror '/nowhere' is neither a folder nor an http(s) address"),
-        ("evaluate", "the following arguments are required: SCORES"),
         ("run --strategy spos,fairnass", "unknown strategy 'fairnass'; did you mean 'fairnas'?"),
         ("run --strategy spos,mgnas*", "unknown strategy 'mgnas*'; did you mean 'mngnas'?"),
         ("run --strategy spos,!sps", "unknown strategy 'sps'; did you mean 'spos'?"),
@@ -189,8 +79,8 @@ def test_list_names_everything(capsys):
         ("run --no-such-option", "unrecognized arguments: --no-such-option"),
     ],
 )
-def test_a_mistake_gets_one_line_and_status_2(arguments, message, scores, tmp_path, capsys):
-    named = {"SCORES": str(scores[0]), "OUT": str(tmp_path / "out"), "NOWHERE": str(tmp_path / "nowhere")}
+def test_a_mistake_gets_one_line_and_status_2(arguments, message, tmp_path, capsys):
+    named = {"OUT": str(tmp_path / "out"), "NOWHERE": str(tmp_path / "nowhere")}
     assert main([named.get(word, word) for word in arguments.split()]) == 2
     output = capsys.readouterr()
     assert message in output.err

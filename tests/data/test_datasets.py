@@ -392,7 +392,7 @@ def test_a_split_must_be_a_partition(make, monkeypatch):
     made = make("cifar10")
     overlap = lambda where, n, m: (where["train"], where["train"], n + np.arange(m))  # noqa: E731
     monkeypatch.setitem(datasets._ORIGINS, "cifar10", replace(made.origin(), divide=overlap))
-    with pytest.raises(AssertionError, match="partition"):
+    with pytest.raises(AssertionError, match=r"partition"):
         load_images("cifar10", str(made.folder))
 
 
@@ -562,3 +562,70 @@ def test_no_heavy_import():
     code = "import sys, mngnas.data.datasets; print(*{'PIL', 'sklearn', 'requests', 'pooch'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+UNPACKED = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+
+
+@pytest.fixture
+def unpacked(make, monkeypatch):
+    """Small CIFAR files as their archive unpacks them, in a mirror folder that has no archive."""
+
+    def build(name: str) -> Made:
+        made = make(name)
+        origin = made.origin()
+        archive = made.folder / origin.files[0].group / origin.files[0].name
+        with tarfile.open(archive) as tar:
+            tar.extractall(archive.parent, filter="data")
+        archive.unlink()
+        known = {
+            member: hashlib.md5((archive.parent / member).read_bytes()).hexdigest()
+            for member in datasets._ORIGINS[name].unpacked
+        }
+        monkeypatch.setitem(datasets._ORIGINS, name, replace(origin, unpacked=known))
+        return made
+
+    return build
+
+
+@pytest.mark.parametrize("place", ["in its group", "in the mirror", "given itself"])
+@pytest.mark.parametrize("name", list(UNPACKED))
+def test_files_that_are_unpacked_already_are_taken(unpacked, name, place):
+    made = unpacked(name)
+    folder, mirror = made.folder / name / UNPACKED[name], made.folder
+    if place != "in its group":
+        folder = folder.rename(made.folder / UNPACKED[name])
+    if place == "given itself":
+        split = made.origin().split
+        (made.folder / split.group / split.name).rename(folder / split.name)
+        mirror = folder
+    data = load_images(name, str(mirror))
+    assert data.train.name == TITLES[name]
+    for part, rows in zip(three(data), made.parts(50), strict=True):
+        np.testing.assert_array_equal(part.pixels.numpy(), made.pixels[rows])
+        np.testing.assert_array_equal(part.labels.numpy(), made.labels[rows])
+    assert made.loads == []  # no archive was read
+    assert images_cached(name)
+
+
+@pytest.mark.parametrize("name", list(UNPACKED))
+def test_an_unpacked_folder_of_other_content_is_refused(unpacked, name):
+    made = unpacked(name)
+    folder = made.folder / name / UNPACKED[name]
+    last = folder / Path(list(made.origin().unpacked)[-1]).name
+    last.write_bytes(last.read_bytes().replace(b"a", b"b", 1) + b"x")
+    with pytest.raises(UserError, match=rf"{last.name} is not the published file: expected md5:\w+, found md5:"):
+        load_images(name, str(made.folder))
+    last.unlink()
+    with pytest.raises(UserError, match=rf"there is no {last.name} in .*: it does not hold the published files"):
+        load_images(name, str(made.folder))
+
+
+def test_pictures_of_jpeg_under_the_official_names_are_refused(tmp_path):
+    """The official checksums: what is unpacked from anything else is none of it."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for member in datasets._ORIGINS["cifar10"].unpacked:
+        (folder / Path(member).name).write_bytes(pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [0]}))
+    with pytest.raises(UserError, match=r"data_batch_1 is not the published file: expected md5:c99cafc152244af753f735"):
+        load_images("cifar10", str(tmp_path))

@@ -209,7 +209,7 @@ def test_address_mirror_then_official_address(site, tmp_path):
 
 
 def test_mirror_that_is_nothing(tmp_path):
-    with pytest.raises(UserError, match="mirror 'no/such/folder' is neither a folder nor an http"):
+    with pytest.raises(UserError, match=r"mirror 'no/such/folder' is neither a folder nor an http"):
         fetch(remote("http://127.0.0.1:9/table.bin"), cache=tmp_path, mirror="no/such/folder")
 
 
@@ -299,3 +299,87 @@ def test_file_description_is_immutable():
     with pytest.raises(AttributeError):
         remote("x").size = 1
     assert replace(remote("x"), size=1).size == 1
+
+
+@pytest.mark.parametrize(
+    "mirror", ["http://[::1", "http://", "https:///path", "~nobody-here/x", "file://nowhere", "\x1b["]
+)
+def test_a_mirror_that_is_no_address_is_one_line(tmp_path, mirror):
+    with pytest.raises(UserError, match=r"is neither a folder nor an http|home folder that is not known") as raised:
+        fetch(remote("http://127.0.0.1:9/table.bin"), cache=tmp_path, mirror=mirror)
+    message(raised)
+
+
+def test_a_cache_of_an_unknown_home_is_one_line(monkeypatch):
+    monkeypatch.setenv(download.CACHE_VARIABLE, "~nobody-here/cache")
+    with pytest.raises(UserError, match=r"home folder that is not known"):
+        download.cache_dir()
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[::1", "http://*:x/", "ftp://example.org/t", "http://" + "a" * 300, "//", "x:"]
+)
+def test_a_redirect_to_what_is_no_address_is_one_line_and_the_next_is_asked(tmp_path, place):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if "official" in self.path:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(BODY)
+                return
+            self.send_response(302)
+            self.send_header("Location", place)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(UserError, match=r"cannot get table.bin") as raised:
+            fetch(remote(f"{address}/table.bin"), cache=tmp_path / "a")
+        message(raised)
+        found = fetch(remote(f"{address}/official/table.bin"), cache=tmp_path / "b", mirror=f"{address}/mirror")
+        assert found.read_bytes() == BODY
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_server_with_less_than_we_hold_is_left_for_the_next(site, tmp_path):
+    """HTTP 416: its file ends before the part that is there already; the part goes, the next address is asked."""
+    short = BODY[: len(BODY) // 2]
+
+    class Short(BaseHTTPRequestHandler):
+        def do_GET(self):
+            start = int(self.headers.get("Range", "bytes=0-").split("=")[1].rstrip("-"))
+            self.send_error(416 if start >= len(short) else 404)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Short)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        file = remote(f"{site.address}/table.bin")
+        part = download.beside(cached_path(file, tmp_path), "part")
+        part.parent.mkdir(parents=True)
+        part.write_bytes(BODY[: len(BODY) * 3 // 4])
+        mirror = f"http://127.0.0.1:{server.server_port}"
+        assert fetch(file, cache=tmp_path, mirror=mirror).read_bytes() == BODY
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_damaged_stamp_is_no_error(site, tmp_path):
+    file = remote(f"{site.address}/table.bin")
+    target = fetch(file, cache=tmp_path)
+    download.beside(target, "checked").write_bytes(b"\xff\xfe")
+    assert fetch(file, cache=tmp_path) == target

@@ -1,7 +1,12 @@
 """Brief stand-alone training: which architectures, resumed after a kill, the same whatever the number of processes."""
 
 import json
+import random
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +18,8 @@ from bench.study.work import do
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY
 from tests.tiny import opened, tiny_study
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class InThisProcess:
@@ -98,7 +105,7 @@ def test_a_failure_is_told(study):
         def run(self, jobs, _on_progress):
             return [Failure(jobs[0], "no memory")]
 
-    with pytest.raises(UserError, match="brief training failed: no memory; the same command goes on"):
+    with pytest.raises(UserError, match=r"brief training failed: no memory; the same command goes on"):
         train_briefly(study, 2, 3, Failing(), quiet)
 
 
@@ -122,3 +129,61 @@ def test_the_former_name_is_read(study):
     assert load_brief(study) == found
     assert load_brief(study.parent) is None
     assert replace(found, by_index={}).scores.arch_index.shape == (0,)
+
+
+def test_killed_while_it_starts_it_leaves_no_process(tmp_path):
+    """The parent is killed at ten random moments of its first seconds; whatever it had started ends by itself."""
+    directory = opened(tmp_path / "study")
+    draw = random.Random(0)
+    command = [
+        sys.executable,
+        "run_bench.py",
+        "brief",
+        str(directory),
+        "--archs",
+        "20",
+        "--steps",
+        "100000",
+        "--jobs",
+        "2",
+    ]
+    for _ in range(10):
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        time.sleep(draw.uniform(0.3, 3.0))
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 20
+        while at_work(directory) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not at_work(directory)
+
+
+def at_work(directory) -> list[str]:
+    """The processes of this machine whose command names the directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(directory) in text and "bench.study.work" in text:
+            found.append(text)
+    return found
+
+
+def test_a_changed_file_is_refused_and_a_broken_part_is_done_again(study):
+    found = train_briefly(study, 3, 3, InThisProcess(), quiet)
+    path = study / BRIEF
+    content = json.loads(path.read_text())
+    first = next(iter(content["scores"]))
+    content["scores"][first][0] += 0.01
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"was changed after it was written"):
+        load_brief(study)
+    path.unlink()
+    (study / f".{BRIEF}.sha256").unlink()
+    job = Job(study / "brief-x", "brief training", "scores.json", {"archs": sorted(found.by_index), "steps": 3})
+    job.save()
+    (job.directory / "scores.part.json").write_text('{"steps": 3, "scores": {"5": [0.5, NaN]}}')
+    do(job)
+    assert {int(i) for i in json.loads((job.directory / "scores.json").read_text())["scores"]} == set(found.by_index)

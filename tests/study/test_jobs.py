@@ -233,3 +233,75 @@ def test_every_kind_of_work_is_there():
 
 def test_durations_for_people():
     assert [duration(s) for s in (0.4, 89, 100, 3600 * 2 + 300)] == ["0 s", "89 s", "2 min", "2 h 05 min"]
+
+
+def test_a_folder_that_goes_while_its_jobs_are_at_work_is_one_line(toy, tmp_path):
+    jobs = [toy("one", sleep=60), toy("two", sleep=60)]
+
+    def remove(_progress: Progress):
+        if (jobs[0].directory / "began").exists():
+            (tmp_path / "study").rename(tmp_path / "renamed")
+
+    with pytest.raises(UserError, match=r"study is gone: it was moved or deleted while its jobs were at work"):
+        LocalExecutor(1).run(jobs, remove)
+    assert not (tmp_path / "study").exists()  # nothing was made anew
+
+
+def test_a_process_whose_folder_goes_ends_without_a_traceback(toy, tmp_path):
+    job = toy("one", sleep=60)
+    job.save()
+    command = [sys.executable, "-m", "bench.study.work", str(job.directory)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not (job.directory / "began").exists():
+            time.sleep(0.05)
+        (tmp_path / "study").rename(tmp_path / "renamed")
+        assert process.wait(timeout=30) == 2
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_folder_that_becomes_read_only_is_one_line(toy, monkeypatch, capsys):
+    job = toy("one")
+    job.save()
+
+    def refuse(*_arguments):
+        raise PermissionError(13, "Permission denied", "some/file")
+
+    monkeypatch.setattr(work, "write_atomically", refuse)
+    monkeypatch.setattr(work, "do", refuse)
+    monkeypatch.setattr(Lease, "release", refuse)
+    assert work.main(job.directory) == 2
+    assert capsys.readouterr().err == "some/file: Permission denied\n"
+
+
+def test_a_changed_job_is_refused(toy):
+    job = toy("one", seed=0)
+    job.save()
+    path = job.directory / "job.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(UserError, match=r"is missing or damaged"):
+        load_job(job.directory)
+
+
+def test_a_damaged_lease_is_replaced_after_a_long_silence(tmp_path):
+    (tmp_path / LEASE).write_text("{")
+    assert not Lease(tmp_path).acquire()
+    old = time.time() - 1000
+    os.utime(tmp_path / LEASE, (old, old))
+    assert Lease(tmp_path).acquire()
+
+
+def test_a_waiting_process_ends_with_its_parent(toy):
+    """Even before it has its lease."""
+    job = toy("one", sleep=60)
+    job.save()
+    assert Lease(job.directory).acquire()
+    environment = os.environ | {work.PARENT_VARIABLE: "1" if os.getpid() != 1 else "2"}
+    command = [sys.executable, "-m", "bench.study.work", str(job.directory)]
+    assert subprocess.run(command, cwd=ROOT, env=environment, timeout=30, check=False).returncode == 1
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "nan", "inf"])
+def test_a_senseless_time_between_checkpoints_is_one_line(monkeypatch, said):
+    monkeypatch.setenv(work.CHECKPOINT_VARIABLE, said)
+    with pytest.raises(UserError, match=r"is no number of seconds"):
+        work.checkpoint_seconds()

@@ -153,7 +153,7 @@ def test_the_digest_sees_every_number_but_the_clock():
 
 
 def test_records_are_not_overwritten(saved):
-    with pytest.raises(UserError, match="records are not overwritten"):
+    with pytest.raises(UserError, match=r"records are not overwritten"):
         save_run(saved, some_record(), some_scores(), 40)
 
 
@@ -177,7 +177,7 @@ def edit(path: Path, change):
 )
 def test_an_edited_record_is_refused(saved, change):
     edit(saved / "record.json", change)
-    with pytest.raises(UserError, match="it was changed after it was written"):
+    with pytest.raises(UserError, match=r"it was changed after it was written"):
         load_run(saved)
 
 
@@ -185,7 +185,7 @@ def test_changed_scores_are_refused(saved):
     stored = dict(np.load(saved / "scores.npz"))
     stored["ranking/inherited/column/accuracy"][3] ^= 1
     np.savez(saved / "scores.npz", **stored)
-    with pytest.raises(UserError, match="are not those that its record describes"):
+    with pytest.raises(UserError, match=r"are not those that its record describes"):
         load_run(saved)
 
 
@@ -258,7 +258,7 @@ def test_a_packed_study_that_was_changed_is_refused(saved):
     stored = dict(np.load(study / "runs.npz"))
     changed = stored["records"].tobytes().replace(b'"seed": 3', b'"seed": 5')
     np.savez(study / "runs.npz", **(stored | {"records": np.frombuffer(changed, np.uint8)}))
-    with pytest.raises(UserError, match="it was changed after it was written"):
+    with pytest.raises(UserError, match=r"it was changed after it was written"):
         load_runs(study)
 
 
@@ -342,5 +342,5 @@ def test_a_method_of_format_1_that_nobody_knows(tmp_path):
 
 
 def test_changed_scores_of_format_1_are_refused(tmp_path):
-    with pytest.raises(UserError, match="are not those that its record describes"):
+    with pytest.raises(UserError, match=r"are not those that its record describes"):
         load_run(old_run(tmp_path / "run", scores_sha256="0" * 64))

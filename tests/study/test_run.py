@@ -27,6 +27,7 @@ from mngnas.spaces.topology import TOPOLOGY
 from tests.tiny import FAIRNAS, SPOS, opened, tiny_study
 
 ROOT = Path(__file__).resolve().parents[2]
+FEW = "[scoring]\nimages = 40\nbatch_size = 20\n"
 
 
 def made(directory, run):
@@ -166,7 +167,7 @@ def test_weights_that_diverge_stop_the_run(tmp_path):
     preset = tiny_study().preset
     preset = replace(preset, training=replace(preset.training, learning_rate=1e6, clip=0.0))
     directory = opened(tmp_path / "study", SPOS, preset=preset)
-    with pytest.raises(UserError, match=r"spos-seed0 diverged: all losses are NaN after \d+ % of the budget"):
+    with pytest.raises(UserError, match=r"spos-seed0 diverged: its weights are not finite after \d+ % of the budget"):
         made(directory, SPOS)
     assert not is_finished(run_directory(directory, SPOS))
 
@@ -178,6 +179,9 @@ def test_weights_that_diverge_stop_the_run(tmp_path):
         ({"preset": parse_preset("p", "[supernet]\nstages = 5")}, "stages = 5 is too many for pictures of 8x8"),
         ({"preset": parse_preset("p", "[images]\nshrink = 3")}, "shrink = 3 does not divide the side of 8 pixels"),
         ({"preset": parse_preset("p", "[scoring]\nimages = 500")}, "images = 500 is more than the 300 validation"),
+        ({"preset": parse_preset("p", "[training]\nbatch_size = 601\n" + FEW)}, "601 is more than the 600 training"),
+        ({"preset": parse_preset("p", "[augmentation]\ncrop = 9\n" + FEW)}, "crop = 9 is more than the side of 8"),
+        ({"preset": parse_preset("p", "[supernet]\nchannels = 4096\ncells = 100\n" + FEW)}, "need at least .* GB of"),
     ],
 )
 def test_what_a_task_cannot_be_made_of(changes, message):

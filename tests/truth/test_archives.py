@@ -243,21 +243,21 @@ def test_a_list_of_architectures_without_results_is_no_archive(tmp_path, nats_in
 
 def test_a_folder_that_is_no_archive(tmp_path):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match="is not a NATS-Bench archive"):
+    with pytest.raises(UserError, match=r"is not a NATS-Bench archive"):
         load_table("nats", path=tmp_path / "folder", trust=True)
-    with pytest.raises(UserError, match="is not a NAS-Bench-201 archive"):
+    with pytest.raises(UserError, match=r"is a folder, and table 'nasbench201' is made from the file"):
         load_table("nasbench201", path=tmp_path / "folder", trust=True)
 
 
 def test_incomplete_archives_are_refused(tmp_path, simple, nats_infos):
     (simple.path / "000004.pickle.pbz2").unlink()
-    with pytest.raises(UserError, match=r"cannot read .* as a NATS-Bench archive .*000004|4\.pickle"):
+    with pytest.raises(UserError, match=r"simple is incomplete: 6 of 7 records"):
         load_table("nats", path=simple.path, trust=True)
     arch_strs, infos = nats_infos
     short = {place: schedules for place, schedules in infos.items() if place != 4}
     path = tmp_path / "short.pickle.pbz2"
     nats_bench.pickle_save(whole(arch_strs, short), path.with_suffix(""))
-    with pytest.raises(UserError, match="lists 7 architectures but holds 6: it is incomplete"):
+    with pytest.raises(UserError, match=r"short.pickle.pbz2 is incomplete: 6 of 7 records"):
         load_table("nats", path=path, trust=True)
 
 
@@ -265,7 +265,9 @@ def test_an_archive_of_another_search_space_is_refused(tmp_path, nats_infos):
     _, infos = nats_infos
     path = tmp_path / "size.pickle.pbz2"
     nats_bench.pickle_save(whole([f"{n}:8:8:8:8" for n in range(7)], infos), path.with_suffix(""))
-    with pytest.raises(UserError, match="architecture string '0:8:8:8:8' departs from"):
+    with pytest.raises(
+        UserError, match=r"is an archive of NATS-Bench's size space .its first architecture is 0:8:8:8:8"
+    ):
         load_table("nats", path=path, trust=True)
 
 
@@ -282,12 +284,12 @@ def test_a_whole_archive_must_show_the_published_facts():
     accuracies = np.random.default_rng(0).uniform(10, 90, SPACE.n_arch)
     with pytest.raises(UserError, match=r"fails its self-check: cifar10 test .* of index 0 is 0\.\d+, not 0\.85863"):
         archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, PUBLISHED)
-    with pytest.raises(UserError, match="fails its self-check"):
+    with pytest.raises(UserError, match=r"fails its self-check"):
         archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, nasbench201.EXPECTED)
     expected = Expected(known=(Known(TEST["cifar10"], 9, accuracies[9] / 100),))
     table = archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, expected)
     np.testing.assert_allclose(table.values(TEST["cifar10"])[:, 0], accuracies / 100, rtol=1e-6)
-    with pytest.raises(UserError, match="lists 15,625 architectures but holds 15,620: it is incomplete"):
+    with pytest.raises(UserError, match=r"is incomplete: 15,620 of 15,625 records"):
         archive.convert("nats", entries(accuracies[:-5]), SPACE.n_arch, SOURCE, expected)
 
 
@@ -297,7 +299,7 @@ def test_real_numbers_in_another_order_are_refused(nb201):
     archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, expected)
     archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, nasbench201.EXPECTED)
     by_rank = [SPACE.to_index(arch) for arch in itertools.product(range(5), repeat=6)]
-    with pytest.raises(UserError, match="of index 0 is"):
+    with pytest.raises(UserError, match=r"of index 0 is"):
         archive.convert("nats", entries(accuracies[by_rank]), SPACE.n_arch, SOURCE, expected)
 
 
@@ -319,11 +321,51 @@ def test_real_numbers_through_the_real_package(tmp_path, nb201):
 
 def test_a_run_of_the_wrong_length_is_refused():
     wrong = ((index, {"12": schedules["200"]}) for index, schedules in entries([50.0]))
-    with pytest.raises(UserError, match="architecture 0: a run of 200 epochs lies among those of 12"):
+    with pytest.raises(UserError, match=r"architecture 0: a run of 200 epochs lies among those of 12"):
         archive.convert("nats", wrong, 1, SOURCE, Expected())
+
+
+def test_a_record_copied_over_another_is_refused(simple, full, pth):
+    (simple.path / "000003.pickle.pbz2").write_bytes((simple.path / "000001.pickle.pbz2").read_bytes())
+    for path, infos in ((full.path, dict(full.infos)), (pth.path, dict(pth.infos))):
+        infos[3] = infos[1]
+        if path == pth.path:
+            torch.save(whole(pth.arch_strs, infos), path)
+        else:
+            nats_bench.pickle_save(whole(full.arch_strs, infos), path.with_suffix(""))
+    for name, made in (("nats", simple), ("nats", full), ("nasbench201", pth)):
+        with pytest.raises(UserError, match=r"record of architecture 3 is that of another one: it says 1"):
+            load_table(name, path=made.path, trust=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "message"),
+    [
+        ("nats", "NATS-tss-v1_0-3ffb9-simple", "simple is incomplete: 3 of 15,625 records"),
+        ("nats", "NATS-sss-v1_0-50262-simple", "is an archive of NATS-Bench's size space"),
+        ("nats", ".", "is the folder around an archive: give .*NATS-tss-v1_0-3ffb9-simple"),
+        ("nasbench201", "NATS-tss-v1_0-3ffb9-simple", "is a folder, and table 'nasbench201' is made from the file"),
+        ("nb201", "NATS-tss-v1_0-3ffb9-simple", "is made from six files, and .* has no cifar10.pkl"),
+        ("digits201", "NATS-tss-v1_0-3ffb9-simple/meta.pickle.pbz2", "is one .npz file, which .* is not"),
+        ("nats", "NATS-tss-v1_0-3ffb9-simple/meta.pickle.pbz2", "is not a NATS-Bench archive"),
+        ("nats", "NATS-tss-v1_0-3ffb9-simple/000000.pickle.pbz2", "is not a NATS-Bench archive"),
+    ],
+)
+def test_the_official_three_records_are_told_for_what_they_are(shared, name, place, message):
+    with pytest.raises(UserError, match=message) as raised:
+        load_table(name, path=shared / "records" / place, trust=True)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["archive.tar", "archive.tar.gz", "archive.tgz", "archive.zip"])
+def test_a_packed_archive_is_to_be_unpacked(tmp_path, name):
+    (tmp_path / name).write_bytes(b"whatever")
+    for table in ("nats", "nasbench201"):
+        with pytest.raises(UserError, match=r"is packed: unpack it, and give what is in it"):
+            load_table(table, path=tmp_path / name, trust=True)
 
 
 def test_an_architecture_listed_twice_is_refused():
     text = SPACE.to_str(SPACE.from_index(0))
-    with pytest.raises(UserError, match="lists an architecture twice"):
+    with pytest.raises(UserError, match=r"lists an architecture twice"):
         archive.index_of([text, text])

@@ -7,6 +7,7 @@ side by side. The packages' own defaults are never used: 12 epochs, a random see
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.truth.table import Measure, Source, Table, load_or_build
 from mngnas.data.download import cache_dir
 from mngnas.errors import UserError
 
-BUILD = 1  # raise it whenever the same archive gives another table
+BUILD = 2  # raise it whenever the same archive gives another table
 SCHEDULES = (official.SHORT, official.LONG)
 
 # (training run in the archive, metric) -> (data set, split)
@@ -33,10 +34,15 @@ _METRICS = {
     ("ImageNet16-120", "x-valid"): ("imagenet16-120", "valid"),
     ("ImageNet16-120", "x-test"): ("imagenet16-120", "test"),
 }
+_TRAINING = {"cifar10": "cifar10", "cifar100": "cifar100", "ImageNet16-120": "imagenet16-120"}  # run -> data set
+
+
+_PREFIX = {"nats": "NATS-tss", "nasbench201": "NAS-Bench-201"}  # of the archives' names
+_SIZES = re.compile(r"\d+(:\d+)+")  # an architecture of the size space: "8:16:24:32:40"
 
 
 class Run(Protocol):
-    """One training with one seed, as both packages store it."""
+    """One training with one seed, as both packages store it; some have `train_acc1es` and `train_losses` by epoch."""
 
     epochs: int
     eval_acc1es: Mapping[str, float]  # percent, by "metric@epoch"
@@ -60,6 +66,42 @@ def index_of(arch_strs: list[str]) -> list[int]:
     if len(set(indices)) != len(indices):
         raise UserError("the archive lists an architecture twice")
     return indices
+
+
+def incomplete(archive: object, n_held: int, n_listed: int) -> UserError:
+    """The error for an archive that lists more architectures than it holds."""
+    return UserError(f"{archive} is incomplete: {n_held:,} of {n_listed:,} records")
+
+
+def check_topology(archive: Path, arch_strs: object) -> None:
+    """Raise `UserError` if an archive's list of architectures is that of the size space, or none."""
+    if not isinstance(arch_strs, list) or not arch_strs or not all(isinstance(text, str) for text in arch_strs):
+        raise UserError(f"{archive} has no list of architectures")
+    if _SIZES.fullmatch(arch_strs[0]):
+        raise UserError(
+            f"{archive} is an archive of NATS-Bench's size space (its first architecture is {arch_strs[0]}); this"
+            " benchmark is of the topology space (NATS-tss)"
+        )
+
+
+def check_record(place: int, arch_str: str, schedules: Mapping[str, Any]) -> None:
+    """Raise `UserError` if a record is of another architecture than its place says: one was copied over another."""
+    for runs in schedules.values():
+        for own, expected in ((runs.arch_index, place), (runs.arch_str, arch_str)):
+            if own != expected:
+                raise UserError(f"the record of architecture {place} is that of another one: it says {own!r}")
+
+
+def check_place(name: str, archive: Path, meant: str) -> None:
+    """Raise `UserError` for what lies where an archive should, and is none: a packed one, or the folder around one."""
+    if archive.is_file() and re.search(r"\.(tar|tar\.\w+|tgz|zip)$", archive.name.lower()):
+        raise UserError(f"{archive} is packed: unpack it, and give what is in it ({meant})")
+    if archive.is_dir() and not any(archive.glob("meta.pickle*")):
+        inside = sorted(path.name for path in archive.iterdir() if path.name.startswith(_PREFIX[name]))
+        if inside:
+            raise UserError(f"{archive} is the folder around an archive: give {archive / inside[0]}")
+    if archive.is_dir() and name != "nats":
+        raise UserError(f"{archive} is a folder, and table {name!r} is made from {meant}; NATS-Bench's is 'nats'")
 
 
 @dataclass
@@ -91,7 +133,7 @@ def convert(name: str, entries: Iterable[Entry], n_listed: int, source: Source, 
             if str(schedule) in schedules:
                 _take(schedules[str(schedule)], schedule, index, measures, seconds)
     if n_read != n_listed:
-        raise UserError(f"{source.name} lists {n_listed:,} architectures but holds {n_read:,}: it is incomplete")
+        raise incomplete(source.name, n_read, n_listed)
     if n_listed > SPACE.n_arch or not measures.values:
         raise UserError(f"{source.name} lists {n_listed:,} architectures and has no accuracies of this search space")
     table = Table(
@@ -119,6 +161,13 @@ def _take(runs: Runs, epochs: int, index: int, measures: _Columns, seconds: _Col
             if key in run.eval_acc1es:
                 measures.put(Measure(dataset, split, epochs), seed, index, run.eval_acc1es[key] / 100)
                 measures.put(Measure(dataset, split, epochs, "loss"), seed, index, run.eval_losses[key])
+    for trained_on, dataset in _TRAINING.items():
+        for seed in runs.dataset_seed.get(trained_on, ()):
+            run = runs.all_results[trained_on, seed]
+            accuracies, losses = (getattr(run, name, None) or {} for name in ("train_acc1es", "train_losses"))
+            if epochs - 1 in accuracies and epochs - 1 in losses:
+                measures.put(Measure(dataset, "train", epochs), seed, index, accuracies[epochs - 1] / 100)
+                measures.put(Measure(dataset, "train", epochs, "loss"), seed, index, losses[epochs - 1])
     if epochs == official.LONG:
         for (trained_on, seed), run in runs.all_results.items():
             if run.train_times:
@@ -129,7 +178,10 @@ def is_converted(name: str, path: Path | None) -> bool:
     """Whether the archive at `path`, or any archive if none is given, has been converted before."""
     if path is None:
         return bool(_converted(name))
-    return path.exists() and _kept_at(name, path).exists()
+    try:
+        return path.exists() and _kept_at(name, path).exists()
+    except OSError:
+        return False
 
 
 def load_archive(name: str, path: Path | None, what: str, build: Callable[[Path], Table]) -> Table:
@@ -145,7 +197,11 @@ def load_archive(name: str, path: Path | None, what: str, build: Callable[[Path]
         return Table.load(max(kept, key=lambda file: file.stat().st_mtime_ns))
     if not path.exists():
         raise UserError(f"there is no archive {path} (expected: {what})")
-    return load_or_build(_kept_at(name, path), lambda: build(path))
+    try:
+        check_place(name, path, what)
+        return load_or_build(_kept_at(name, path), lambda: build(path))
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
 
 
 def _converted(name: str) -> list[Path]:

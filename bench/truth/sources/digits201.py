@@ -76,6 +76,8 @@ def load(path: Path | None = None) -> Table:
     """Load the table that comes with the project, or another one from its file or folder; raises `UserError`."""
     if path is not None and path.is_dir():
         path = path / _FILE
+    if path is not None and path.exists() and path.suffix != ".npz":
+        raise UserError(f"table {NAME!r} is one .npz file, which {path} is not; without --archive its own is taken")
     path = path or PATH
     if not path.exists():
         raise UserError(f"there is no table {path}: take it from the repository, or make it with 'data build {NAME}'")

@@ -8,13 +8,21 @@ told otherwise; the package's own reader does not tell it, so it fails. Here the
 off, which is why `trust` must be given: say it only of a file from the authors whose checksum you have compared.
 """
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.truth.checks import Expected, Known, Optimum
-from bench.truth.sources.archive import Entry, convert, index_of, load_archive, progress, require_trust
+from bench.truth.sources.archive import (
+    Entry,
+    check_record,
+    check_topology,
+    convert,
+    index_of,
+    load_archive,
+    progress,
+    require_trust,
+)
 from bench.truth.sources.official import TEST
 from bench.truth.table import Source, Table
 from mngnas.errors import UserError
@@ -47,11 +55,14 @@ def build(archive: Path, trust: bool, expected: Expected = EXPECTED) -> Table:
     """Convert an archive; `expected` is checked if it lists the whole space."""
     require_trust(archive, trust)
     api = open_archive(archive)
+    check_topology(archive, api.meta_archs)
     note = f"{len(api):,} architectures"
     source = Source(archive.name, "https://github.com/D-X-Y/NAS-Bench-201", "", "MIT", note)
     try:
         return convert("nasbench201", _entries(api), len(api), source, expected)
-    except (ValueError, KeyError, AttributeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a pickle raises whatever its objects raise
         raise UserError(
             f"cannot read {archive} as a NAS-Bench-201 archive ({type(error).__name__}: {error})"
         ) from error
@@ -65,17 +76,7 @@ def open_archive(archive: Path) -> Any:
     try:
         content = torch.load(archive, map_location="cpu", weights_only=False)
         return NASBench201API(_Uncopied(content), verbose=False)
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-    ) as error:
+    except Exception as error:  # a pickle raises whatever its objects raise
         raise UserError(f"{archive} is not a NAS-Bench-201 archive ({type(error).__name__}: {error})") from error
 
 
@@ -84,4 +85,5 @@ def _entries(api: Any) -> Iterator[Entry]:
     indices = index_of(api.meta_archs)
     for place in progress("nasbench201", range(len(indices)), len(indices)):
         if place in api.arch2infos_dict:
+            check_record(place, api.meta_archs[place], api.arch2infos_dict[place])
             yield indices[place], api.arch2infos_dict[place]

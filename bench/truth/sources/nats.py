@@ -7,13 +7,22 @@ file NATS-tss-v1_0-3ffb9.pickle.pbz2, which is unpacked in memory as a whole. Th
 Opening the archive unpickles it, and a pickle can run any code; hence `trust`.
 """
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.truth.checks import Expected
-from bench.truth.sources.archive import Entry, convert, index_of, load_archive, progress, require_trust
+from bench.truth.sources.archive import (
+    Entry,
+    check_record,
+    check_topology,
+    convert,
+    incomplete,
+    index_of,
+    load_archive,
+    progress,
+    require_trust,
+)
 from bench.truth.sources.official import PUBLISHED
 from bench.truth.table import Source, Table
 from mngnas.errors import UserError
@@ -33,11 +42,18 @@ def build(archive: Path, trust: bool, expected: Expected = PUBLISHED) -> Table:
     """Convert an archive; `expected` is checked if it lists the whole space."""
     require_trust(archive, trust)
     api = open_archive(archive)
+    check_topology(archive, api.meta_archs)
+    if api.fast_mode:
+        held = sum(_has_record(archive, place) for place in range(len(api)))
+        if held < len(api):
+            raise incomplete(archive, held, len(api))
     note = f"{len(api):,} architectures"
     source = Source(archive.name, "https://github.com/D-X-Y/NATS-Bench", "", "MIT", note)
     try:
         return convert("nats", _entries(api), len(api), source, expected)
-    except (pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError, AttributeError, AssertionError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a pickle raises whatever its objects raise
         raise UserError(f"cannot read {archive} as a NATS-Bench archive ({type(error).__name__}: {error})") from error
 
 
@@ -47,7 +63,7 @@ def open_archive(archive: Path) -> Any:
 
     try:
         return create(str(archive), "tss", fast_mode=archive.is_dir(), verbose=False)
-    except (pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a pickle raises whatever its objects raise
         raise UserError(f"{archive} is not a NATS-Bench archive ({type(error).__name__}: {error})") from error
 
 
@@ -57,6 +73,13 @@ def _entries(api: Any) -> Iterator[Entry]:
     for place in progress("nats", range(len(indices)), len(indices)):
         if api.fast_mode:
             api.reload(api.archive_dir, place)
-            yield indices[place], api.arch2infos_dict.pop(place)
-        elif place in api.arch2infos_dict:
-            yield indices[place], api.arch2infos_dict[place]
+        elif place not in api.arch2infos_dict:
+            continue
+        schedules = api.arch2infos_dict.pop(place) if api.fast_mode else api.arch2infos_dict[place]
+        check_record(place, api.meta_archs[place], schedules)
+        yield indices[place], schedules
+
+
+def _has_record(folder: Path, place: int) -> bool:
+    """As the package looks for it."""
+    return any((folder / f"{number}.pickle.pbz2").exists() for number in (f"{place:06d}", f"{place}"))

@@ -22,7 +22,7 @@ from bench.truth.sources import official
 from bench.truth.sources.official import PUBLISHED, SEEDS, SPACE, TEST, VALID
 from bench.truth.sources.pandas_frame import read_frame, read_pickle
 from bench.truth.table import Measure, Source, Table, load_or_build
-from mngnas.data.download import RemoteFile, cache_dir, fetch, github_raw
+from mngnas.data.download import RemoteFile, cache_dir, fetch, github_raw, in_mirror_folder
 from mngnas.errors import UserError
 
 BUILD = 1  # raise it whenever the same files give another table
@@ -111,6 +111,16 @@ def cached_table() -> Path:
 def load(mirror: str | None = None) -> Table:
     """Load the merged table, fetching its six files (8 MB) and building it the first time."""
     return load_or_build(cached_table(), lambda: build({file.name: fetch(file, mirror=mirror) for file in FILES}))
+
+
+def require_files(folder: Path) -> None:
+    """Raise `UserError` if a folder that was given lacks one of the six files; each lies there or in a folder nb201."""
+    for file in FILES:
+        if in_mirror_folder(file.group, file.name, str(folder)) is None:
+            raise UserError(
+                f"table 'nb201' is made from six files, and {folder} has no {file.name}; without --archive they are"
+                " fetched, and an archive of NATS-Bench or NAS-Bench-201 is for the benchmarks 'nats' and 'nasbench201'"
+            )
 
 
 def build(paths: dict[str, Path], expected: Expected = EXPECTED) -> Table:
