@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.predictions import read_predictions
+from bench.scores.read import read_predictions
 from bench.report.runs import read_runs
 from bench.report.scores import GENERATOR_SEED, TAU
 from bench.report.sections.differences import differences, standards

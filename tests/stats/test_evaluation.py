@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from bench.predictions import read_predictions
+from bench.scores.read import read_predictions
 from bench.stats.evaluation import evaluate, reference_rows, to_json
 from bench.stats.metrics import METRICS, kendall_tau_b, named, spearman_rho
 from bench.truth.sources.pandas_frame import read_pickle

@@ -35,7 +35,7 @@ def test_path_that_is_no_folder(tmp_path):
         "bench.truth.sources.digits201",
         "bench.digits201.reliability",
         "bench.stats.evaluation",
-        "bench.predictions",
+        "bench.scores.read",
         "mngnas.spaces",
         "mngnas.data.download",
     ],
