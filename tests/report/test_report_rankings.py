@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from bench.scores.read import read_predictions
 from bench.report.runs import read_runs
 from bench.report.scores import GENERATOR_SEED, TAU
 from bench.report.sections.differences import differences, standards
@@ -15,6 +14,7 @@ from bench.report.sections.references import references
 from bench.report.sections.tops import PLAIN, RESAMPLED, tops
 from bench.report.sections.variants import csv_rows as variants_rows
 from bench.report.sections.variants import variants
+from bench.scores.read import read_predictions
 from bench.stats.evaluation import reference_rows
 from bench.stats.intervals import bootstrap_mean, paired_difference, seed_spread
 from bench.stats.metrics import kendall_tau_b
