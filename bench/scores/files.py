@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.scores.forms import Pairs
 from bench.scores.text import short
+from mngnas.data.npz import read_npy
 from mngnas.data.plain_pickle import read_pickle
 from mngnas.errors import UserError
 
@@ -155,9 +156,9 @@ def _json_lines(lines: list[str]) -> Tree:
 
 def _array(data: bytes) -> Any:
     try:
-        return np.load(io.BytesIO(data), allow_pickle=False).tolist()
-    except (ValueError, EOFError, OSError, TypeError, SyntaxError, OverflowError, MemoryError) as error:
-        if "Object arrays" not in str(error):
+        return read_npy(data, "it").tolist()
+    except (ValueError, OverflowError, MemoryError) as error:
+        if "more than numbers" not in str(error):
             raise UserError(f"it is a damaged .npy file ({short(str(error))})") from error
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)

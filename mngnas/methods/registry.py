@@ -151,7 +151,8 @@ def parse_variant(text: str) -> tuple[str, dict[str, Any]]:
 def toml_value(text: str) -> Any:
     """A TOML value, or the text itself where it is none: a word without its quotation marks."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
+        return found["value"] if len(found) == 1 else text  # a line break could begin another entry
     except (ValueError, RecursionError):  # no TOML, a number of thousands of digits, brackets nested as deep
         return text
 

@@ -309,3 +309,8 @@ def test_names_in_older_records():
             assert changes
     info, changes = method_of_record("somebody's")
     assert (info.name, info.label, changes) == ("somebody's", "somebody's", {})
+
+
+def test_a_line_break_begins_no_other_entry():
+    assert toml_value("3\nother = 4") == "3\nother = 4"
+    assert toml_value("[1,\n 2]") == [1, 2]
