@@ -6,6 +6,7 @@ import pytest
 
 from bench.cli import COMMANDS, main
 from mngnas.data import download
+from mngnas.errors import UserError
 from tests.fuzz.damage import ROUNDS, assert_one_line
 from tests.tiny import TINY
 
@@ -80,6 +81,11 @@ def places(tmp_path_factory):
     return {word: str(root / name) for word, name in (names | {"LOOP": "loop", "MISSING": "missing"}).items()}
 
 
+def found(*_):
+    """An earlier command line has begun a study there."""
+    raise UserError("nothing is trained here")
+
+
 @pytest.fixture
 def idle(monkeypatch, tmp_path):
     """No process is started, nothing is trained, fetched or drawn; each test has a folder and a cache of its own."""
@@ -99,7 +105,7 @@ def idle(monkeypatch, tmp_path):
     monkeypatch.setattr("bench.cli.speed.command", lambda _options: None)
     monkeypatch.setattr("bench.cli.data.build_command", lambda _options: None)
     monkeypatch.setattr("bench.cli.data.verify_command", lambda _options: None)
-    monkeypatch.setattr("bench.study.brief.train_briefly", lambda *_: pytest.fail("a study was found"))
+    monkeypatch.setattr("bench.study.brief.train_briefly", found)
     monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
     monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
