@@ -165,18 +165,6 @@ def bootstrap_difference(
     return _percentile(function(a, y) - function(b, y), first - second, _looked_at(function, y), level)
 
 
-def bootstrap_mean(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-    metric: Metric,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    rng: np.random.Generator,
-) -> Estimate:
-    """The mean of one metric over several pairs of predicted and true scores; see `bootstrap_means`."""
-    return bootstrap_means(pairs, [metric], resamples=resamples, level=level, rng=rng)[metric.name]
-
-
 def bootstrap_means(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
     metrics: Iterable[Metric],

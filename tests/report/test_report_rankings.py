@@ -16,7 +16,7 @@ from bench.report.sections.variants import csv_rows as variants_rows
 from bench.report.sections.variants import variants
 from bench.scores.read import read_predictions
 from bench.stats.evaluation import reference_rows
-from bench.stats.intervals import bootstrap_mean, paired_difference, seed_spread
+from bench.stats.intervals import bootstrap_means, paired_difference, seed_spread
 from bench.stats.metrics import kendall_tau_b
 from bench.study.scores import Scores
 from bench.truth import Measure
@@ -35,6 +35,11 @@ from tests.report.made_up import (
     write_run,
     write_searcher,
 )
+
+
+def bootstrap_mean(pairs, metric, **options):
+    """Of one metric."""
+    return bootstrap_means(pairs, [metric], **options)[metric.name]
 
 
 @pytest.mark.parametrize("metric", [*SHOWN, *RESAMPLED, *PLAIN], ids=lambda metric: metric.name)

@@ -11,7 +11,6 @@ from bench.stats.intervals import (
     bootstrap,
     bootstrap_difference,
     bootstrap_each,
-    bootstrap_mean,
     bootstrap_means,
     paired_difference,
     seed_spread,
@@ -20,6 +19,11 @@ from bench.stats.metrics import METRICS, kendall_tau_b, named
 from mngnas.errors import UserError
 
 TAU, RHO, R, REGRET = named(["kendall_tau_b", "spearman_rho", "pearson_r", "regret"])
+
+
+def bootstrap_mean(pairs, metric, **options):
+    """Of one metric."""
+    return bootstrap_means(pairs, [metric], **options)[metric.name]
 
 
 def generator(seed=0):

@@ -41,7 +41,7 @@ _PREFIX = {"nats": "NATS-tss", "nasbench201": "NAS-Bench-201"}  # of the archive
 _SIZES = re.compile(r"\d+(:\d+)+")  # an architecture of the size space: "8:16:24:32:40"
 
 
-class Run(Protocol):
+class Training(Protocol):
     """One training with one seed, as both packages store it; some have `train_acc1es` and `train_losses` by epoch."""
 
     epochs: int
@@ -50,14 +50,14 @@ class Run(Protocol):
     train_times: Mapping[int, float] | None  # seconds, by epoch
 
 
-class Runs(Protocol):
+class Trainings(Protocol):
     """All runs of one architecture on one schedule, as both packages store them."""
 
     dataset_seed: Mapping[str, list[int]]
     all_results: Mapping[tuple[str, int], Any]
 
 
-Entry = tuple[int, Mapping[str, Runs]]  # official index, runs by schedule as the packages write it, "200"
+Entry = tuple[int, Mapping[str, Trainings]]  # official index, runs by schedule as the packages write it, "200"
 
 
 def index_of(arch_strs: list[str]) -> list[int]:
@@ -150,11 +150,11 @@ def convert(name: str, entries: Iterable[Entry], n_listed: int, source: Source, 
     return table
 
 
-def _take(runs: Runs, epochs: int, index: int, measures: _Columns, seconds: _Columns) -> None:
+def _take(runs: Trainings, epochs: int, index: int, measures: _Columns, seconds: _Columns) -> None:
     """Copy the last epoch of every seed, and the seconds of the long schedule."""
     for (trained_on, metric), (dataset, split) in _METRICS.items():
         for seed in runs.dataset_seed.get(trained_on, ()):
-            run: Run = runs.all_results[trained_on, seed]
+            run: Training = runs.all_results[trained_on, seed]
             if run.epochs != epochs:
                 raise UserError(f"architecture {index}: a run of {run.epochs} epochs lies among those of {epochs}")
             key = f"{metric}@{epochs - 1}"
