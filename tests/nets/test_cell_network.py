@@ -10,6 +10,7 @@ from mngnas.nets.cell_network import CellNetwork, ReluConvNorm, Zero, operation
 from mngnas.nets.cell_supernet import CellSupernet
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import CONV_1X1, CONV_3X3, EDGES, OPERATIONS, TOPOLOGY, live_graph
+from tests.nets.weights import moved
 from tests.train.pictures import random_batch
 
 LIVE = [(3, 3, 3, 3, 3, 3), (2, 4, 1, 3, 2, 2), (1, 1, 1, 1, 1, 1), (4, 4, 4, 4, 4, 4), (1, 3, 2, 2, 3, 4)]
@@ -52,22 +53,12 @@ def with_weights_of(supernet, arch):
     return network
 
 
-def moved(skeleton, seed=1):
-    """A supernet whose scales and shifts are not one and zero."""
-    supernet = CellSupernet(skeleton, seed)
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in supernet.named_parameters():
-        if name.endswith(("scale", "shift")):
-            parameter.data += torch.randn(parameter.shape, generator=generator) / 3
-    return supernet
-
-
 @pytest.mark.parametrize("skeleton", SKELETONS, ids=str)
 @pytest.mark.parametrize("arch", [*LIVE, *DEAD], ids=TOPOLOGY.to_key)
 def test_it_computes_what_the_supernets_path_does(arch, skeleton):
     """Dead edges run, too; what they compute does not arrive."""
     assert (live_graph(arch) == arch) == (arch in LIVE) or not any(arch)
-    supernet = moved(skeleton)
+    supernet = moved(CellSupernet(skeleton, 1))
     network, (images, labels) = with_weights_of(supernet, arch), random_batch()
     path, own = supernet(images, arch), network.output(images)
     torch.testing.assert_close(own.logits, path.logits, rtol=1e-4, atol=1e-4)

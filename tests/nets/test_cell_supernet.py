@@ -12,6 +12,7 @@ from mngnas.nets.cell_supernet import CellSupernet
 from mngnas.nets.norms import RecordingNorm, ReplayNorm
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import EDGES, OPERATIONS, TOPOLOGY, live_graph
+from tests.nets.weights import moved
 
 
 class PlainNetwork(nn.Module):
@@ -172,15 +173,6 @@ def test_recorded_statistics_replay_the_same_output():
 
 
 # ---------------------------------------------------------------------------------- the mixture of all operations
-
-
-def moved(supernet):
-    """Scales and shifts are not one and zero any more."""
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in supernet.named_parameters():
-        if name.endswith(("scale", "shift")):
-            parameter.data += torch.randn(parameter.shape, generator=generator) / 3
-    return supernet
 
 
 def one_hot(arch):

@@ -18,6 +18,7 @@ from mngnas.settings import Augmentation, RetrainingConfig, ScoringConfig, Train
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import EDGES, TOPOLOGY, live_graph
 from mngnas.train.scoring import Scorer
+from tests.nets.weights import moved
 from tests.train.pictures import learnable_data, learnable_images, random_batch
 
 SKELETONS = [
@@ -28,13 +29,8 @@ SKELETONS = [
 ]
 
 
-def supernet(skeleton, seed=0):
-    net = CellSupernet(skeleton, seed)
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in net.named_parameters():
-        if name.endswith(("scale", "shift")):
-            parameter.data += torch.randn(parameter.shape, generator=generator) / 3
-    return net
+def supernet(skeleton):
+    return moved(CellSupernet(skeleton, 0), seed=0)
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS, ids=str)

@@ -9,6 +9,7 @@ side by side. The packages' own defaults are never used: 12 epochs, a random see
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -228,6 +229,17 @@ def require_trust(path: Path, trust: bool) -> None:
             f"{path} holds pickles, which can run any code when they are opened: if you trust where it comes from, say "
             "so with --trust-archive"
         )
+
+
+@contextmanager
+def unpickling(failed: str) -> Iterator[None]:
+    """Turn what an archive's objects raise, which can be anything, into a `UserError` that begins with `failed`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{failed} ({type(error).__name__}: {error})") from error
 
 
 def progress(name: str, indices: Iterable[int], total: int) -> Iterator[int]:

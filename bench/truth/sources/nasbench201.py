@@ -22,10 +22,10 @@ from bench.truth.sources.archive import (
     load_archive,
     progress,
     require_trust,
+    unpickling,
 )
 from bench.truth.sources.official import TEST
 from bench.truth.table import Source, Table
-from mngnas.errors import UserError
 
 ARCHIVE = "the file NAS-Bench-201-v1_1-096897.pth"
 
@@ -58,14 +58,8 @@ def build(archive: Path, trust: bool, expected: Expected = EXPECTED) -> Table:
     check_topology(archive, api.meta_archs)
     note = f"{len(api):,} architectures"
     source = Source(archive.name, "https://github.com/D-X-Y/NAS-Bench-201", "", "MIT", note)
-    try:
+    with unpickling(f"cannot read {archive} as a NAS-Bench-201 archive"):
         return convert("nasbench201", _entries(api), len(api), source, expected)
-    except UserError:
-        raise
-    except Exception as error:  # a pickle raises whatever its objects raise
-        raise UserError(
-            f"cannot read {archive} as a NAS-Bench-201 archive ({type(error).__name__}: {error})"
-        ) from error
 
 
 def open_archive(archive: Path) -> Any:
@@ -73,11 +67,9 @@ def open_archive(archive: Path) -> Any:
     import torch
     from nas_201_api import NASBench201API
 
-    try:
+    with unpickling(f"{archive} is not a NAS-Bench-201 archive"):
         content = torch.load(archive, map_location="cpu", weights_only=False)
         return NASBench201API(_Uncopied(content), verbose=False)
-    except Exception as error:  # a pickle raises whatever its objects raise
-        raise UserError(f"{archive} is not a NAS-Bench-201 archive ({type(error).__name__}: {error})") from error
 
 
 def _entries(api: Any) -> Iterator[Entry]:

@@ -22,10 +22,10 @@ from bench.truth.sources.archive import (
     load_archive,
     progress,
     require_trust,
+    unpickling,
 )
 from bench.truth.sources.official import PUBLISHED
 from bench.truth.table import Source, Table
-from mngnas.errors import UserError
 
 ARCHIVE = "the folder NATS-tss-v1_0-3ffb9-simple or a file NATS-tss-v1_0-3ffb9*.pickle.pbz2"
 
@@ -49,22 +49,16 @@ def build(archive: Path, trust: bool, expected: Expected = PUBLISHED) -> Table:
             raise incomplete(archive, held, len(api))
     note = f"{len(api):,} architectures"
     source = Source(archive.name, "https://github.com/D-X-Y/NATS-Bench", "", "MIT", note)
-    try:
+    with unpickling(f"cannot read {archive} as a NATS-Bench archive"):
         return convert("nats", _entries(api), len(api), source, expected)
-    except UserError:
-        raise
-    except Exception as error:  # a pickle raises whatever its objects raise
-        raise UserError(f"cannot read {archive} as a NATS-Bench archive ({type(error).__name__}: {error})") from error
 
 
 def open_archive(archive: Path) -> Any:
     """The package's own interface to the archive; runs what the pickle says, so ask for trust before."""
     from nats_bench import create
 
-    try:
+    with unpickling(f"{archive} is not a NATS-Bench archive"):
         return create(str(archive), "tss", fast_mode=archive.is_dir(), verbose=False)
-    except Exception as error:  # a pickle raises whatever its objects raise
-        raise UserError(f"{archive} is not a NATS-Bench archive ({type(error).__name__}: {error})") from error
 
 
 def _entries(api: Any) -> Iterator[Entry]:
