@@ -5,12 +5,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from mngnas.data import download
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)  # two threads are slower than one on networks this small
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch) -> Path:
+    """A cache folder of this test's own, and no network."""
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
+    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

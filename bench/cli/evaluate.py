@@ -1,7 +1,6 @@
 """`run_bench.py evaluate`: other people's predictions against the ground truth."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,15 +106,14 @@ def _default_metrics(predictions: "tuple[Predictions, ...]", target: "Target") -
 
 def _spelled(options: argparse.Namespace) -> str | None:
     """The data set as the benchmark spells it, however the user did: CIFAR-10, ImageNet16_120."""
+    from bench.scores.choose import dataset_letters
     from bench.truth import TABLES
-
-    def letters(name: str) -> str:
-        return re.sub(r"[\s_\-]", "", name).lower()
 
     if options.dataset is None or options.benchmark not in TABLES:
         return options.dataset  # type: ignore[no-any-return]
     known = TABLES[options.benchmark].datasets
-    return next((name for name in known if letters(name) == letters(options.dataset)), str(options.dataset))
+    meant = dataset_letters(options.dataset)
+    return next((name for name in known if dataset_letters(name) == meant), str(options.dataset))
 
 
 def _devices(options: argparse.Namespace, dataset: str) -> "dict[str, RemoteFile]":

@@ -100,16 +100,17 @@ def _named(sheet: Sheet, free: list[int], column: str) -> int:
 
 def _of_dataset(sheet: Sheet, free: list[int], dataset: str, known: Collection[str]) -> list[int]:
     """The columns that stand under this data set; all of them where no data set stands above any."""
-    above = {at: _dataset(str(sheet.names[at] or "").partition(".")[0]) for at in free}
-    of_data_sets = [at for at in free if above[at] in set(map(_dataset, known))]
+    above = {at: dataset_letters(str(sheet.names[at] or "").partition(".")[0]) for at in free}
+    of_data_sets = [at for at in free if above[at] in set(map(dataset_letters, known))]
     if not of_data_sets:
         return free
-    if kept := [at for at in free if above[at] == _dataset(dataset)]:
+    if kept := [at for at in free if above[at] == dataset_letters(dataset)]:
         return kept
     raise UserError(f"holds scores for {listed(sorted({above[at] for at in of_data_sets}))}, not for {dataset}")
 
 
-def _dataset(name: str) -> str:
+def dataset_letters(name: str) -> str:
+    """Equal for all spellings of a data set: CIFAR-10, ImageNet16_120."""
     return re.sub(r"[\s_\-]", "", name).lower()
 
 

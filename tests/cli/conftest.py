@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from bench.truth import Measure, Table
-from mngnas.data import download
 from mngnas.spaces.topology import TOPOLOGY
 
 
@@ -29,13 +28,10 @@ def made_up_table() -> Table:
 
 
 @pytest.fixture
-def own_cache(tmp_path, monkeypatch):
+def own_cache(empty_cache):
     """A cache of this test's own that holds a made-up table under the name of a converted archive; no network."""
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
-    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
     table = made_up_table()
-    table.save(tmp_path / "cache" / "tables" / "nats-made-up.npz")
+    table.save(empty_cache / "tables" / "nats-made-up.npz")
     return table
 
 

@@ -26,12 +26,9 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch) -> Path:
-    """A cache folder of this test's own, and no network."""
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
-    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
-    return tmp_path / "cache"
+def own_cache(empty_cache) -> Path:
+    """For every test here."""
+    return empty_cache
 
 
 class Python2Pickler(pickle._Pickler):

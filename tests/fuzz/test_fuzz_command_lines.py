@@ -5,7 +5,6 @@ import random
 import pytest
 
 from bench.cli import COMMANDS, main
-from mngnas.data import download
 from mngnas.errors import UserError
 from tests.fuzz.damage import ROUNDS, assert_one_line
 from tests.tiny import TINY
@@ -88,7 +87,7 @@ def found(*_):
 
 @pytest.fixture
 def idle(monkeypatch, tmp_path):
-    """No process is started, nothing is trained, fetched or drawn; each test has a folder and a cache of its own."""
+    """No process is started, nothing is trained, fetched or drawn; each test has a folder of its own."""
 
     class Idle:
         def __init__(self, parallel):
@@ -106,9 +105,6 @@ def idle(monkeypatch, tmp_path):
     monkeypatch.setattr("bench.cli.data.build_command", lambda _options: None)
     monkeypatch.setattr("bench.cli.data.verify_command", lambda _options: None)
     monkeypatch.setattr("bench.study.brief.train_briefly", found)
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
-    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
 
 
 def drawn(draw: random.Random, places) -> list[str]:
@@ -128,7 +124,7 @@ def drawn(draw: random.Random, places) -> list[str]:
     return [places.get(word, word) for word in words]
 
 
-@pytest.mark.usefixtures("idle")
+@pytest.mark.usefixtures("empty_cache", "idle")
 @pytest.mark.parametrize("part", range(10))
 def test_any_command_line(places, capsys, part):
     draw = random.Random(100 + part)

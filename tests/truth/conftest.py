@@ -7,16 +7,12 @@ import pytest
 
 from bench.truth import Measure, Table
 from bench.truth.sources import nb201 as source
-from mngnas.data import download
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch) -> Path:
-    """A cache folder of this test's own, and no network."""
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv(download.OFFLINE_VARIABLE, "1")
-    monkeypatch.delenv(download.MIRROR_VARIABLE, raising=False)
-    return tmp_path / "cache"
+def own_cache(empty_cache) -> Path:
+    """For every test here."""
+    return empty_cache
 
 
 @pytest.fixture(scope="session")
