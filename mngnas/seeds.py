@@ -18,6 +18,7 @@ class Stream(IntEnum):
     STEP = 3  # what a method draws in a step, paths for example
     ARCHITECTURE_PARAMETERS = 4  # their first values
     ORACLE = 5  # what a searcher draws
+    ANSWER = 7  # which of its trainings each architecture answers with
 
 
 class Sample(IntEnum):

@@ -10,18 +10,21 @@ The kinds of methods are in `supernet_method`, `gradient_method`, `training_free
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 
-from mngnas.data.datasets import ImageData
-from mngnas.data.images import Batch, training_batch
 from mngnas.methods.info import MethodInfo, Outcome
 from mngnas.seeds import validation_batches
 from mngnas.settings import Augmentation, RetrainingConfig, ScoringConfig, Settings, TrainingConfig
 from mngnas.spaces import Arch, Space
 from mngnas.spaces.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import torch
+
+    from mngnas.data.datasets import ImageData
+    from mngnas.data.images import Batch  # imports torch, which a search of the ground truth does without
 
 Columns = Mapping[str, np.ndarray]  # float64 [n] each, higher is better; the first is what is ranked by
 
@@ -32,12 +35,18 @@ class NoSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Task:
-    """What every method is given, and given alike."""
+class SearchTask:
+    """What a search of the ground truth is given; the oracle comes beside it."""
 
     space: Space
     seed: int
-    images: ImageData  # on the device that computes
+
+
+@dataclass(frozen=True)
+class Task(SearchTask):
+    """What every other method is given, and given alike."""
+
+    images: "ImageData"  # on the device that computes
     skeleton: Skeleton  # of the supernet, and of the networks that training-free scores look at
     training: TrainingConfig  # `passes` is the budget
     augmentation: Augmentation
@@ -46,19 +55,23 @@ class Task:
     retraining: RetrainingConfig
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device":
         """Where everything is computed."""
         return self.images.train.pixels.device
 
-    def training_batch(self, number: int, seed: int | None = None) -> Batch:
+    def training_batch(self, number: int, seed: int | None = None) -> "Batch":
         """The n-th batch of training pictures, augmented; of another stream than the run's own for another `seed`."""
         return self._batch(self.images.train, number, self.seed if seed is None else seed)
 
-    def validation_batch(self, number: int) -> Batch:
+    def validation_batch(self, number: int) -> "Batch":
         """The n-th batch of validation pictures that a method may learn from, augmented as in training."""
         return self._batch(self.images.valid, number, validation_batches(self.seed))
 
-    def _batch(self, images: Any, number: int, seed: int) -> Batch:
+    def _batch(self, images: Any, number: int, seed: int) -> "Batch":
+        import torch
+
+        from mngnas.data.images import training_batch
+
         dtype = torch.bfloat16 if self.training.bfloat16 else torch.float32
         return training_batch(images, number, self.training.batch_size, self.augmentation, seed, dtype)
 
@@ -81,7 +94,9 @@ class Method(ABC):
     info: ClassVar[MethodInfo]  # literals only
     Config: ClassVar[type[Settings]] = NoSettings  # its own settings: a preset's section of the method's name
 
-    def __init__(self, config: Any, task: Task) -> None:
+    task: SearchTask  # a `Task` of all but searchers
+
+    def __init__(self, config: Any, task: SearchTask) -> None:
         """`config` is a `Config`."""
         self.config, self.task, self.space = config, task, task.space
         self.steps = 0  # calls of `advance`

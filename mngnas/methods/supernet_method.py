@@ -58,6 +58,8 @@ def cross_entropy_alone(_arch: Arch, _output: Output, loss: Tensor) -> Tensor:
 class SupernetMethod(Method):
     """A supernet in training."""
 
+    task: Task
+
     def __init__(self, config: Any, task: Task) -> None:
         super().__init__(config, task)
         self.supernet = build_supernet(task.space, task.skeleton, task.seed).to(task.device)

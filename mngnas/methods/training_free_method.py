@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mngnas.data.images import Batch
-from mngnas.methods.base import Columns, Method, Ranking
+from mngnas.methods.base import Columns, Method, Ranking, Task
 from mngnas.methods.info import Cost, Outcome
 from mngnas.nets.build import build_network
 from mngnas.nets.network import Network
@@ -22,6 +22,8 @@ SCORE = "score"
 
 class TrainingFreeMethod(Method):
     """Scores of untrained networks; the budget is not touched."""
+
+    task: Task
 
     def score(self, network: Network, batch: Batch) -> float:
         """How good the network of one architecture looks, higher is better, by one batch of training pictures."""

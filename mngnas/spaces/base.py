@@ -129,6 +129,15 @@ class Space(ABC):
             others += [(*arch[:place], new, *arch[place + 1 :]) for new in range(size) if new != option]
         return others
 
+    def mutant(self, arch: Arch, rng: np.random.Generator) -> Arch:
+        """An architecture that differs in exactly one position, which is drawn uniformly; so is its option."""
+        return self._changed(arch, int(rng.integers(len(arch))), rng)
+
+    def _changed(self, arch: Arch, place: int, rng: np.random.Generator) -> Arch:
+        """Another option, drawn uniformly, at one position that has several."""
+        option = int(rng.integers(self.sizes[place] - 1))
+        return (*arch[:place], option + (option >= arch[place]), *arch[place + 1 :])
+
     def sample_uniform(self, rng: np.random.Generator, n: int) -> list[Arch]:
         """Draw `n` architectures uniformly and independently."""
         high = self.sizes[0] if len(set(self.sizes)) == 1 else np.array(self.sizes)

@@ -111,6 +111,15 @@ class Topology(Space):
             fixed += _reduction_weights(a, b, skeleton) * n
         return np.asarray(fixed + per_one * (ones + 9 * threes))
 
+    def mutant(self, arch: Arch, rng: np.random.Generator) -> Arch:
+        """Another operation on one edge: a uniform node is drawn, then one of the edges into it.
+
+        So in NAS-Bench-201's own code: an edge into node 1 changes with probability 1/3, into node 2 1/6, into 3 1/9.
+        """
+        target = 1 + int(rng.integers(N_NODES - 1))
+        edge = EDGES.index((int(rng.integers(target)), target))
+        return self._changed(arch, edge, rng)
+
     def traits(self) -> Mapping[str, np.ndarray]:
         """How many edges of the live graph carry each operation; what cannot reach the output counts as none."""
         live = self.all_archs[self.canonical_indices]

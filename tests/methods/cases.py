@@ -23,7 +23,6 @@ METHODS = methods((TOYS,))
 # So that within a small budget every round searches, retrains at least a step and perturbs at least a step.
 SMALL = {
     "mngnas": {"warmup": 0.1, "search_share": 0.1, "retraining_share": 0.3, "perturbation_share": 0.25},
-    "toy-random": {"seconds": 100.0},
 }
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
@@ -48,6 +47,8 @@ def make_task(seed=0, data=None, skeleton=None, **training):
 
 class ToyOracle:
     """Answers that are a function of the architecture; a third of them are not known."""
+
+    budget = 300.0
 
     def knows(self, arch):
         return TOPOLOGY.to_index(arch) % 3 > 0

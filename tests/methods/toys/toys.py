@@ -7,7 +7,6 @@ from torch.nn import functional as F
 
 from mngnas.methods.gradient_method import GradientMethod
 from mngnas.methods.info import MethodInfo
-from mngnas.methods.searcher import Searcher
 from mngnas.methods.supernet_method import SupernetMethod
 from mngnas.methods.training_free_method import TrainingFreeMethod
 from mngnas.nets.build import build_supernet
@@ -71,12 +70,3 @@ class ToyGradNorm(TrainingFreeMethod):
     def score(self, network, batch):
         F.cross_entropy(network(batch.images), batch.labels).backward()
         return float(torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm())
-
-
-class ToyRandomSearch(Searcher):
-    """Uniformly drawn architectures."""
-
-    info = MethodInfo("toy-random", "Toy random search", "Bergstra & Bengio 2012", "uniform draws", "searcher")
-
-    def propose(self, history, rng):  # noqa: ARG002
-        return self.space.sample_uniform(rng, 1)[0]

@@ -1,0 +1,1 @@
+"""Searches of a table of ground truth, one file a paper."""
