@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,6 +12,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SOURCES = ("bench", "mngnas", "run_bench.py")
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Python's version and those of the packages that a number may depend on."""
     found = {"python": platform.python_version()}
@@ -42,10 +44,15 @@ def device_name(device: str) -> str:
 
     if device.startswith("cuda"):
         return str(torch.cuda.get_device_name(device))
-    threads = torch.get_num_threads()
+    return cpu_name(torch.get_num_threads())
+
+
+def cpu_name(threads: int) -> str:
+    """The processor's name with the number of threads that compute."""
     return f"cpu: {_processor()}, {threads} thread{'s' * (threads != 1)}"
 
 
+@lru_cache(maxsize=1)
 def _processor() -> str:
     facts = Path("/proc/cpuinfo")
     if facts.exists():

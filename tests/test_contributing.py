@@ -20,7 +20,7 @@ import mngnas.nets.build
 import mngnas.spaces
 from bench.cli import main
 from bench.report import report
-from bench.study.run import job_of
+from bench.study.begin import job_of
 from bench.study.spec import PlannedRun
 from bench.study.store import load_runs
 from bench.study.work import do

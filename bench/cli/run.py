@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,19 +74,21 @@ def _add(parser: argparse.ArgumentParser, strategies: str | None, n_seed: int, s
 
 def command(options: argparse.Namespace) -> None:
     """Run what is missing of a study, and make its report."""
+    from bench.study.begin import job_of
     from bench.study.executor import LocalExecutor
-    from bench.study.run import job_of
     from bench.study.spec import open_study
-    from bench.study.task import check_task
 
     study, table, images = _like(options) if options.like else _asked(options)
     out = options.out or Path("runs") / _directory_name(study, options.suffix)
     check_device(study.device)
     for run in study.runs:
         _check_method(study, run)
-    check_task(study, images)
+    if images:
+        from bench.study.task import check_task
+
+        check_task(study, images)
     open_study(out, study)
-    jobs = [job_of(out, run) for run in study.runs]
+    jobs = [job_of(out, run, study.method_folders) for run in study.runs]
     print(line(f"{len(jobs)} runs on {study.images} in {out}: {_what(study)}"), file=sys.stderr)
     with shown() as show:
         executor = LocalExecutor(min(parallel(options.jobs, study.device), len(jobs)))
@@ -98,11 +101,10 @@ def command(options: argparse.Namespace) -> None:
         raise UserError(f"{len(failures)} of {len(jobs)} runs failed; the same command tries them again")
 
 
-def _asked(options: argparse.Namespace) -> "tuple[Study, Table, ImageData]":
-    """The study that the options describe."""
+def _asked(options: argparse.Namespace) -> "tuple[Study, Table, ImageData | None]":
+    """The study that the options describe, with its pictures if a method looks at any."""
     from bench.study.preset import check_methods, load_preset, with_changes
-    from bench.study.spec import PlannedRun, Study
-    from mngnas.data.datasets import load_images
+    from bench.study.spec import NO_IMAGES, PlannedRun, Study
     from mngnas.methods.registry import select
 
     options.benchmark = options.benchmark or "nb201"
@@ -114,12 +116,12 @@ def _asked(options: argparse.Namespace) -> "tuple[Study, Table, ImageData]":
     preset = with_changes(preset, changes, folders)
     check_methods(preset, folders)
     table = table_of(options)
-    images = load_images(dataset, options.mirror)
+    images = _images_of([name for name, _ in picked], folders, dataset, options.mirror)
     study = Study(
         benchmark=options.benchmark,
         space=table.search_space,
         dataset=dataset,
-        images=images.train.name,
+        images=images.train.name if images else NO_IMAGES,
         preset=preset,
         changes=changes,
         table_checksum=table.checksum,
@@ -136,11 +138,20 @@ def _asked(options: argparse.Namespace) -> "tuple[Study, Table, ImageData]":
     return study, table, images
 
 
-def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData]":
+def _images_of(names: Iterable[str], folders: tuple[Path, ...], dataset: str, mirror: str | None) -> "ImageData | None":
+    """The pictures, unless all methods search the table alone."""
+    from mngnas.data.datasets import load_images
+    from mngnas.methods.registry import method_entry
+
+    if all(method_entry(name, folders).info.kind == "searcher" for name in names):
+        return None
+    return load_images(dataset, mirror)
+
+
+def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData | None]":
     """The study that another study's file describes, whatever its preset was called."""
     from bench.study.preset import PROTOCOL
     from bench.study.spec import load_study
-    from mngnas.data.datasets import load_images
 
     given = [f"--{name}" for name in _LIKE_ALONE if getattr(options, name) is not None]
     if given:
@@ -162,7 +173,7 @@ def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData]":
     folders = method_folders(options) or study.method_folders
     archive = str(whole(options.archive)) if options.archive else None
     study = replace(study, mirror=options.mirror, archive=archive, methods_from=tuple(map(str, folders)))
-    return study, table, load_images(study.dataset, study.mirror)
+    return study, table, _images_of((run.method for run in study.runs), folders, study.dataset, study.mirror)
 
 
 def _rows(path: Path) -> str:

@@ -4,12 +4,13 @@ import hashlib
 import io
 import sys
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
 from mngnas.errors import UserError
+
+if TYPE_CHECKING:
+    import torch  # where there is no checkpoint nobody needs it
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 _MAGIC = b"mngnas-bench checkpoint 2\n"
@@ -18,6 +19,8 @@ _DIGEST = 64  # hex digits
 
 def save_checkpoint(directory: Path, state: dict[str, Any], identity: str) -> None:
     """Write a state of tensors and plain containers; the one before it is kept."""
+    import torch
+
     buffer = io.BytesIO()
     torch.save({"identity": identity, "state": state}, buffer)
     content = buffer.getvalue()
@@ -27,7 +30,7 @@ def save_checkpoint(directory: Path, state: dict[str, Any], identity: str) -> No
     write_atomically(newest, _MAGIC + hashlib.sha256(content).hexdigest().encode() + content)
 
 
-def load_checkpoint(directory: Path, identity: str, device: torch.device) -> dict[str, Any] | None:
+def load_checkpoint(directory: Path, identity: str, device: "torch.device | str") -> dict[str, Any] | None:
     """The newest state that is whole; None if there is no checkpoint.
 
     A damaged one is told on standard error, and the one before it is taken. Raises `UserError` if none is whole, or if
@@ -42,6 +45,8 @@ def load_checkpoint(directory: Path, identity: str, device: torch.device) -> dic
             print(f"{path} is damaged", file=sys.stderr)
             damaged.append(path)
             continue
+        import torch
+
         found = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
         if found["identity"] != identity:
             raise UserError(f"{path} is a checkpoint of another run; delete it to start again")

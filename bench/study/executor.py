@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.study.jobs import ERROR, LOG, Job, Status, load_status, read_json
-from bench.study.work import PARENT_VARIABLE
+from bench.study.work import LIGHT, PARENT_VARIABLE
 from mngnas.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _SECONDS_BETWEEN_LOOKS = 0.2
+_MOST_LIGHT = 100  # jobs of one process
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,37 @@ class Executor(Protocol):
 
 @dataclass
 class _Process:
-    job: Job
+    jobs: Sequence[Job]  # one, or light ones, which it does in this order
     process: "subprocess.Popen[bytes]"
     began: float
+    settled: int = 0  # of `jobs` the first so many are done or have failed
+
+    def look(self) -> None:
+        """See how far it is."""
+        while self.settled < len(self.jobs) and _is_settled(self.jobs[self.settled]):
+            self.settled += 1
+
+    def said(self) -> tuple[Job, Status, float]:
+        """The job at work, what it says, and the estimated seconds until all are done."""
+        job = self.jobs[min(self.settled, len(self.jobs) - 1)]
+        status = load_status(job.directory)
+        if len(self.jobs) == 1:
+            return job, status, status.left
+        left = len(self.jobs) - self.settled
+        return job, status, self.seconds / self.settled * left if self.settled else float("nan")
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self.began
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """`parallel` processes of this machine at a time, one thread each; they end with this process."""
+    """`parallel` processes of this machine at a time, one thread each; they end with this process.
+
+    A process does one job, or many of a light kind.
+    """
 
     parallel: int
 
@@ -62,21 +86,23 @@ class LocalExecutor:
         """Do all jobs, in their order."""
         waiting = [job for job in jobs if not job.is_done]
         done, failures, working = len(jobs) - len(waiting), list[Failure](), list[_Process]()
-        durations: list[float] = []
+        durations: list[float] = []  # of single jobs
         for folder in {job.directory.parent for job in waiting}:
             _make(folder)
         try:
             while waiting or working:
                 while waiting and len(working) < self.parallel:
-                    working.append(_start(waiting.pop(0)))
+                    working.append(_start(self._next(waiting)))
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
                 for one in [one for one in working if one.process.poll() is not None]:
                     working.remove(one)
-                    durations.append(time.monotonic() - one.began)
-                    if one.job.is_done:
-                        done += 1
-                    else:
-                        failures.append(Failure(one.job, _reason(one)))
+                    failed, left = _end(one)
+                    durations += [one.seconds / len(one.jobs)] * (len(one.jobs) - len(left))
+                    done += len(one.jobs) - len(failed) - len(left)
+                    failures += failed
+                    waiting[:0] = left
+                for one in working:
+                    one.look()
                 on_progress(self._progress(len(jobs), done, len(failures), len(waiting), working, durations))
         finally:
             for one in working:
@@ -85,12 +111,23 @@ class LocalExecutor:
                 one.process.wait()
         return failures
 
+    def _next(self, waiting: list[Job]) -> list[Job]:
+        """Take the first job, or as many light ones as are a fair share."""
+        n = 1
+        if waiting[0].work in LIGHT:
+            light = next((i for i, job in enumerate(waiting) if job.work not in LIGHT), len(waiting))
+            n = min(_MOST_LIGHT, -(-light // self.parallel))
+        taken = waiting[:n]
+        del waiting[:n]
+        return taken
+
     def _progress(
         self, total: int, done: int, failed: int, waiting: int, working: Sequence[_Process], durations: Sequence[float]
     ) -> Progress:
-        said = [(one.job, load_status(one.job.directory)) for one in working]
-        lefts = [status.left for _, status in said]
-        whole = [*durations, *(time.monotonic() - one.began + left for one, left in zip(working, lefts, strict=True))]
+        said = [one.said() for one in working]
+        lefts = [left for *_, left in said]
+        each = [(one.seconds + left) / len(one.jobs) for one, left in zip(working, lefts, strict=True)]
+        whole = [*durations, *each]
         seconds = float("nan")
         if whole and all(left == left for left in lefts):
             ends = sorted(lefts) or [0.0]
@@ -98,7 +135,28 @@ class LocalExecutor:
                 mean = sum(whole) / len(whole)
                 ends = sorted([*ends[1:], ends[0] + mean] if len(ends) >= self.parallel else [*ends, mean])
             seconds = ends[-1]
-        return Progress(total, done, failed, waiting, said, seconds)
+        failures = [job for one in working for job in one.jobs[: one.settled] if not job.is_done]
+        done += sum(one.settled for one in working) - len(failures)
+        return Progress(
+            *(total, done, failed + len(failures)),
+            waiting + sum(len(one.jobs) - one.settled - 1 for one in working if one.settled < len(one.jobs)),
+            [(job, status) for job, status, _ in said],
+            seconds,
+        )
+
+
+def _is_settled(job: Job) -> bool:
+    return job.is_done or (job.directory / ERROR).exists()
+
+
+def _end(one: _Process) -> tuple[list[Failure], list[Job]]:
+    """Of a process that has ended the jobs that failed, and those that it did not come to.
+
+    A process that dies does so in the first job that neither is done nor says why not: that one has failed.
+    """
+    open_jobs = [job for job in one.jobs if not _is_settled(job)]
+    failed = [job for job in one.jobs if not job.is_done and job not in open_jobs[1:]]
+    return [Failure(job, _reason(job, one.process.returncode)) for job in failed], open_jobs[1:]
 
 
 def _make(folder: Path) -> None:
@@ -108,31 +166,31 @@ def _make(folder: Path) -> None:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _start(job: Job) -> _Process:
-    if not job.directory.parent.is_dir():  # made anew it would lack all that its jobs need
-        raise UserError(f"{job.directory.parent} is gone: it was moved or deleted while its jobs were at work")
-    job.save()
+def _start(jobs: Sequence[Job]) -> _Process:
+    for job in jobs:
+        if not job.directory.parent.is_dir():  # made anew it would lack all that its jobs need
+            raise UserError(f"{job.directory.parent} is gone: it was moved or deleted while its jobs were at work")
+        job.save()
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | _ONE_THREAD | {"PYTHONPATH": path, PARENT_VARIABLE: str(os.getpid())}
-    with (job.directory / LOG).open("ab") as log:
-        command = [sys.executable, "-m", "bench.study.work", str(job.directory)]
+    with (jobs[0].directory / LOG).open("ab") as log:
+        command = [sys.executable, "-m", "bench.study.work", *(str(job.directory) for job in jobs)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-    return _Process(job, process, time.monotonic())
+    return _Process(jobs, process, time.monotonic())
 
 
-def _reason(one: _Process) -> str:
-    if not one.job.directory.is_dir():
-        return f"{one.job.directory} is gone: it was moved or deleted"
-    if reason := read_json(one.job.directory / ERROR).get("reason"):
-        if one.process.returncode == 1:
-            reason = f"{reason} (all of it: {one.job.directory / LOG})"
-        return str(reason)
+def _reason(job: Job, returncode: int) -> str:
+    if not job.directory.is_dir():
+        return f"{job.directory} is gone: it was moved or deleted"
+    error = read_json(job.directory / ERROR)
+    if reason := error.get("reason"):
+        return f"{reason} (all of it: {job.directory / LOG})" if error.get("status") == 1 else str(reason)
     try:
-        lines = (one.job.directory / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = (job.directory / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
     last = lines[-1] if lines else "it said nothing"
-    return f"exit status {one.process.returncode}, {last} (all of it: {one.job.directory / LOG})"
+    return f"exit status {returncode}, {last} (all of it: {job.directory / LOG})"
 
 
 def progress_line(progress: Progress) -> str:

@@ -1,93 +1,59 @@
 """One run: advance a method to its end, score architectures, leave a record.
 
-It goes on from its last checkpoint, and it opens no ground truth unless the method is a searcher, which is handed an
-oracle and has that in its record. It knows nothing of what a method is inside.
+It goes on from its last checkpoint, opens no ground truth, and knows nothing of what a method is inside. Searchers,
+which ask the ground truth, are run by `bench.study.search`.
 """
 
-import hashlib
 import io
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from bench.files import write_atomically
-from bench.provenance import commit, device_name, versions
+from bench.provenance import commit, device_name
+from bench.study.begin import Begun, begin, now
 from bench.study.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from bench.study.jobs import Job, Status
-from bench.study.preset import (
-    Preset,
-    curve_archs,
-    final_archs,
-    method_config,
-    ranking_archs,
-)
-from bench.study.records import MethodRef, RunRecord
+from bench.study.preset import Preset, curve_archs, final_archs, ranking_archs
+from bench.study.records import RunRecord
 from bench.study.scores import Curve, RunScores, Scores
-from bench.study.spec import PlannedRun, Study, load_study, run_directory
-from bench.study.store import RECORD, save_run
+from bench.study.store import save_run
 from bench.study.task import make_task
 from bench.study.work import Report, checkpoint_seconds
 from mngnas.errors import UserError
 from mngnas.methods.base import Method, Ranking
 from mngnas.methods.info import Cost
-from mngnas.methods.registry import method_entry
-from mngnas.methods.searcher import Searcher
 from mngnas.spaces import Arch
 
 METHOD_STATE = "method.pt"
 TRAINING = "training"
 
 
-def job_of(study_directory: Path, run: PlannedRun) -> Job:
-    """The job that makes a run of a study."""
-    arguments = {"method": run.method, "changes": dict(run.changes), "seed": run.seed}
-    return Job(run_directory(study_directory, run), "run", RECORD, arguments)
-
-
 def execute(job: Job, report: Report) -> None:
     """Bring the run of a study to its end."""
     torch.set_num_threads(1)  # several runs share the machine; on networks this small two threads are slower than one
-    try:
-        run = PlannedRun(**job.arguments)
-    except TypeError as error:
-        raise UserError(f"{job.directory} does not say which run it is") from error
-    if run.name != job.directory.name:
-        raise UserError(f"{job.directory} is to hold another run, {run.name}: its job.json was changed")
-    _Run(load_study(job.directory.parent), job.directory, run, report).finish()
+    _Run(begin(job), report).finish()
 
 
 class _Run:
     """The state of one run between two checkpoints."""
 
-    def __init__(self, study: Study, directory: Path, run: PlannedRun, report: Report) -> None:
-        self.study, self.directory, self.run, self.report = study, directory, run, report
-        entry = method_entry(run.method, study.method_folders)
-        if reason := entry.info.not_in.get(study.space):
-            raise UserError(f"{run.method} does not run in {study.space}: {reason}")
-        self.info, self.config = entry.info, method_config(entry, study.preset, run.changes)
-        self.task = make_task(study, run.seed)
-        self.preset: Preset = study.preset
-        self.oracle = None
-        method_class = entry.load()
-        if issubclass(method_class, Searcher):
-            self.oracle = _oracle(study)
-            self.method: Method = method_class(self.config, self.task, self.oracle)
-        else:
-            self.method = method_class(self.config, self.task)
+    def __init__(self, begun: Begun, report: Report) -> None:
+        self.begun, self.directory, self.run, self.report = begun, begun.directory, begun.run, report
+        self.preset: Preset = begun.study.preset
+        self.task = make_task(begun.study, self.run.seed)
+        self.method: Method = begun.entry.load()(begun.config, self.task)
         self.space = self.task.space
         self.curve_archs = curve_archs(self.space, self.preset)
         self.curve: list[dict[str, Any]] = []  # one entry a point: costs so far, and columns
         self.scored: dict[str, dict[str, list[float]]] = {}  # ranking -> column -> of the first of its architectures
         self.ranking_seconds: dict[str, float] = {}
         self.seconds_each: dict[str, float] = {}  # of scoring one architecture, lately
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.started = now()
         self.commit = commit()
         self.distinct: dict[tuple[int, bool], list[Arch]] = {}  # what rankings score, see `_distinct`
         self.saved_at, self.told_at, self.checkpoint_seconds = time.monotonic(), 0.0, checkpoint_seconds()
@@ -230,51 +196,16 @@ class _Run:
         )
 
     def _record(self) -> RunRecord:
-        study, outcome = self.study, self.method.outcome()
-        settings = self.preset.settings
-        others = set(self.preset.methods)
-        config = {name: value for name, value in settings.items() if name not in others}
-        config[self.info.name] = asdict(self.config)
         costs = {
             r.name: Cost(
                 round(r.passes_each * len(self._distinct(r)), 6), 0, round(self.ranking_seconds.get(r.name, 0.0), 3)
             )
             for r in self.method.rankings()
         }
-        head, dirty = self.commit
-        return RunRecord(
-            method=MethodRef(self.info.name, dict(self.run.changes), self.info.label, self.info.kind, self.info.paper),
-            seed=self.run.seed,
-            benchmark=study.benchmark,
-            space=study.space,
-            dataset=study.dataset,
-            images=study.images,
-            preset=self.preset.name,
-            changes=study.changes,
-            config=config,
-            protocol=study.protocol,
-            table_checksum=study.table_checksum,
-            steps=self.method.steps,
-            cost=outcome.cost,
-            ranking_costs=costs,
-            proposal=tuple(self.space.to_index(arch) for arch in outcome.proposal),
-            oracle=self.oracle.about() if self.oracle else None,
-            diary=outcome.diary,
-            device=device_name(study.device),
-            versions=versions(),
-            commit=head,
-            dirty=dirty,
-            started=self.started,
-            scores_sha256="",
-        )
+        device = device_name(self.begun.study.device)
+        return self.begun.record(self.method, device, self.started, self.commit, ranking_costs=costs)
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
-
-    @property
-    def _identity(self) -> str:
-        """Of everything that decides the numbers; a checkpoint of another run is refused."""
-        content = [self.study.identity, self.run.name, asdict(self.config)]
-        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     def _save_if_due(self) -> None:
         if time.monotonic() - self.saved_at >= self.checkpoint_seconds:
@@ -290,11 +221,11 @@ class _Run:
             "started": self.started,
             "commit": list(self.commit),
         }
-        save_checkpoint(self.directory, state, self._identity)
+        save_checkpoint(self.directory, state, self.begun.identity)
         self.saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.directory, self._identity, self.task.device)
+        state = load_checkpoint(self.directory, self.begun.identity, self.task.device)
         if state is None:
             return
         self.method.load_state_dict(state["method"])
@@ -312,14 +243,3 @@ def _weights(method: Method) -> Iterator[torch.Tensor]:
                 yield from (value for value in one.state_dict().values() if value.is_floating_point())
             elif isinstance(one, torch.nn.Parameter):
                 yield one.detach()
-
-
-def _oracle(study: Study) -> Any:
-    """What a searcher may ask."""
-    from bench.truth import load_table
-    from bench.truth.oracle import TableOracle
-
-    table = load_table(study.benchmark, mirror=study.mirror, path=Path(study.archive) if study.archive else None)
-    if table.checksum != study.table_checksum:
-        raise UserError(f"this study was made with another table {study.benchmark!r}")
-    return TableOracle(table, study.dataset)

@@ -23,6 +23,7 @@ from mngnas.errors import UserError
 
 STUDY = "study.json"
 FORMAT = 2
+NO_IMAGES = "no pictures"  # of a study whose methods only search the table
 _FREE = ("mirror", "archive", "methods_from", "made_by", "preset")  # of the preset only the settings decide numbers
 
 

@@ -1,7 +1,8 @@
-"""The command that does a job, the same on a laptop and on a cluster: `python -m bench.study.work DIRECTORY`.
+"""The command that does a job, the same on a laptop and on a cluster: `python -m bench.study.work DIRECTORY...`.
 
 It holds the job's lease, renews its heartbeat, and leaves its result or an error.json. Where MNGNAS_BENCH_PARENT names
-the process that started it, it ends with that process. Exit status: 0 done, 2 a user's mistake, 1 anything else.
+the process that started it, it ends with that process. Several jobs are done one after the other, each as if it were
+alone. Exit status: 0 done, 2 a user's mistake, 1 anything else; of several jobs the highest.
 """
 
 import importlib
@@ -37,9 +38,11 @@ class Work(Protocol):
 
 KINDS = {  # module and function, imported when a job of the kind comes
     "run": ("bench.study.run", "execute"),
+    "search": ("bench.study.search", "execute"),
     "brief training": ("bench.study.brief_work", "execute"),
     "digits201": ("bench.digits201.job", "execute"),
 }
+LIGHT = {"search"}  # kinds of which one process had better do many: starting one takes longer than the job
 
 
 def checkpoint_seconds() -> float:
@@ -101,9 +104,21 @@ def _end_with_the_parent() -> None:
         os._exit(1)
 
 
-def main(directory: Path) -> int:
-    """Do the job in `directory` as a process of its own."""
+def main(*directories: Path) -> int:
+    """Do the jobs in these directories as a process of its own; of several each has what is said in its own log."""
+    worst = 0
+    for directory in directories:
+        status = _one(directory, own_log=len(directories) > 1)
+        if status == 130:
+            return status
+        worst = max(worst, status)
+    return worst
+
+
+def _one(directory: Path, own_log: bool) -> int:
     try:
+        if own_log:
+            _speak_into(directory / LOG)
         _end_with_the_parent()
         job = load_job(directory)
         lease = Lease(directory)
@@ -135,6 +150,15 @@ def main(directory: Path) -> int:
             lease.release()
 
 
+def _speak_into(path: Path) -> None:
+    """What this process says from now on is added to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+
+
 def _tidy(directory: Path) -> None:
     """Once the result is there nobody needs to know how it came about, unless something was said."""
     with suppress(OSError):
@@ -148,7 +172,7 @@ def _failed(directory: Path, reason: str, status: int) -> int:
         print(f"{directory} is gone: it was moved or deleted", file=sys.stderr)
         return 2
     try:
-        write_atomically(directory / ERROR, json.dumps({"reason": reason[:1000]}).encode())
+        write_atomically(directory / ERROR, json.dumps({"reason": reason[:1000], "status": status}).encode())
     except OSError:
         print(reason, file=sys.stderr)
     return status
@@ -157,4 +181,4 @@ def _failed(directory: Path, reason: str, status: int) -> int:
 if __name__ == "__main__":
     from bench.study import work  # not this second copy of the module
 
-    sys.exit(work.main(Path(sys.argv[1])))
+    sys.exit(work.main(*map(Path, sys.argv[1:])))

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from bench.study import run as run_module
+from bench.study.begin import job_of
 from bench.study.jobs import STATUS
 from bench.study.preset import final_archs, parse_preset, ranking_archs
-from bench.study.run import job_of
 from bench.study.scores import scores_to_arrays
 from bench.study.spec import PlannedRun, run_directory
 from bench.study.store import is_finished, load_run

@@ -18,7 +18,7 @@ from mngnas.spaces import Arch
 class LocalSearch(Searcher):
     """See the module."""
 
-    info = MethodInfo("local-search", "Local search", "White et al. 2021", "best neighbour, then a new start", "searcher")
+    info = MethodInfo("local-search", "Local search", "White et al. 2021", "best neighbour, or a new start", "searcher")
 
     def __init__(self, config: SearcherConfig, task: SearchTask, oracle: Oracle) -> None:
         super().__init__(config, task, oracle)
