@@ -15,7 +15,7 @@ from bench.report.look import to_svg
 from bench.report.page import Block, Csv, Picture, to_html, to_markdown
 from bench.report.runs import StudyRuns, read_runs
 from bench.report.scores import GENERATOR_SEED
-from bench.report.sections import SECTIONS, rankings, references
+from bench.report.sections import SECTIONS, rankings, references, trace
 from bench.report.text import estimate, over_seeds
 from bench.truth.table import Measure, Table
 from mngnas.errors import UserError
@@ -89,16 +89,20 @@ def _csv(table: Csv) -> bytes:
 
 
 def _summary(study: StudyRuns) -> str:
-    """Tau-b of every method and reference row, a line each."""
+    """Tau-b of every method and reference row, a line each, and what searches have found."""
     found = study.once(rankings.rankings)
     lines = [(row.label, over_seeds(row.metrics["kendall_tau_b"], show_n=True)) for row in found.rows] if found else []
     lines += [(row.label, estimate(row.estimates["kendall_tau_b"])) for row in study.once(references.references).rows]
-    width = max(len(label) for label, _ in lines)
+    searched = study.once(trace.traces)
+    ends = [(line.label, trace.found_at_end(line)) for line in searched.methods] if searched else []
+    width = max(len(label) for label, _ in lines + ends)
     images = study.runs[0].record.images
     return "\n".join(
         [
             f"Kendall tau-b against mean {study.target} ({images})",
             *(f"  {label:<{width}}  {text}".replace("\n", "; ") for label, text in lines),
+            *(["True accuracy of what each search has found"] if ends else []),
+            *(f"  {label:<{width}}  {text}" for label, text in ends),
         ]
     )
 

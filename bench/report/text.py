@@ -65,6 +65,18 @@ def listed(names: Collection[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def ranges(numbers: Collection[int]) -> str:
+    """Whole numbers in their order, three or more in a row by their ends: "0 to 4, 7, 8"."""
+    rows: list[list[int]] = []
+    for one in sorted(numbers):
+        if rows and one == rows[-1][-1] + 1:
+            rows[-1].append(one)
+        else:
+            rows.append([one])
+    parts = [[f"{row[0]} to {row[-1]}"] if len(row) > 2 else map(str, row) for row in rows]
+    return ", ".join(part for row in parts for part in row)
+
+
 def starred(label: str, asked: bool) -> str:
     """Marks a method that was allowed to ask the ground truth."""
     return f"{label} *" if asked else label

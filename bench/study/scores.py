@@ -10,6 +10,7 @@ from mngnas.methods.info import Trace
 from mngnas.spaces import Space
 
 Arrays = dict[str, np.ndarray]
+_PARTS = {"value": 1_000_000, "seconds": 10_000}  # what a trace's numbers are whole parts of where an oracle told them
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,8 @@ def scores_to_arrays(scores: RunScores, space: Space, images: int = 0) -> Arrays
     """The arrays that are stored, in the smallest types: indices and counts as whole numbers, the rest as float32.
 
     A column whose every value is a whole number of `images` is stored as that number, exactly; other columns are
-    rounded to float32. Where a ranking gives all architectures of the same canonical form the same scores, these are
-    stored once.
+    rounded to float32; a trace's numbers never are. Where a ranking gives all architectures of the same canonical form
+    the same scores, these are stored once.
     """
     arrays: Arrays = {}
     for name, ranking in scores.rankings.items():
@@ -77,7 +78,12 @@ def scores_to_arrays(scores: RunScores, space: Space, images: int = 0) -> Arrays
                 arrays[f"curve/of/{column}"] = of
     if (trace := scores.trace) is not None:
         arrays["trace/arch_index"] = _whole(np.asarray(trace.arch_index, dtype=np.int64))
-        arrays |= {f"trace/{key}": np.asarray(getattr(trace, key), np.float64) for key in ("value", "seconds")}
+        for key, parts in _PARTS.items():
+            values = np.asarray(getattr(trace, key), np.float64)
+            whole, of = _compact(values, parts)
+            arrays[f"trace/{key}"] = values if of is None else whole
+            if of is not None:
+                arrays[f"trace/of/{key}"] = of
     return arrays
 
 
@@ -103,7 +109,8 @@ def scores_from_arrays(arrays: Mapping[str, np.ndarray], space: Space) -> RunSco
         columns = _columns(arrays, "curve/", (len(moments), len(index)))
         curve = Curve(index, moments, whole["images"], arrays["curve/seconds"], whole["queries"], columns)
     if "trace/arch_index" in arrays:
-        trace = Trace(*(arrays[f"trace/{key}"].tolist() for key in ("arch_index", "value", "seconds")))
+        told = [arrays[f"trace/{key}"] / int(arrays.get(f"trace/of/{key}", 1)) for key in _PARTS]
+        trace = Trace(arrays["trace/arch_index"].tolist(), *(values.tolist() for values in told))
     return RunScores(rankings, curve, trace)
 
 

@@ -25,6 +25,7 @@ from mngnas.spaces import Space
 RECORD, SCORES = "record.json", "scores.npz"
 PACKED = "runs.npz"
 _RECORDS, _NAMES = "records", "names"  # in it, as JSON: the records by run, and which run's which array is where
+_SHORT = 4096  # arrays of one dimension and fewer numbers are joined to one of each type, and have a place in it
 
 
 def save_run(directory: Path, record: RunRecord, scores: RunScores, images: int = 0) -> None:
@@ -128,9 +129,10 @@ def _load_packed(study: Path) -> list[Run]:
         stored: Arrays = {}
         for key, place in _json_in(file, _NAMES).items():
             name, _, rest = key.partition("//")
-            if place not in stored:
-                stored[place] = file[place]
-            arrays[name][rest] = stored[place]
+            member, *span = place if isinstance(place, list) else (place,)
+            if member not in stored:
+                stored[member] = file[member]
+            arrays[name][rest] = stored[member][slice(*span)] if span else stored[member]
         return [_run(study / name, study / PACKED, content, arrays[name]) for name, content in sorted(records.items())]
 
 
@@ -146,13 +148,29 @@ def load_runs(study: Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.directory.name)
 
 
+def _joined(arrays: Arrays) -> tuple[Arrays, dict[str, list[str | int]]]:
+    """The arrays with short ones joined, and where each of these is then: name, start and end."""
+    found, places = Arrays(), dict[str, list[str | int]]()
+    short, ends = dict[str, list[np.ndarray]](), dict[str, int]()
+    for name, values in arrays.items():
+        if values.ndim != 1 or len(values) >= _SHORT:
+            found[name] = values
+            continue
+        member = f"joined {values.dtype.str.lstrip('<>|=')}"
+        start = ends.get(member, 0)
+        short.setdefault(member, []).append(values)
+        ends[member] = start + len(values)
+        places[name] = [member, start, ends[member]]
+    return found | {member: np.concatenate(parts) for member, parts in short.items()}, places
+
+
 def pack_runs(study: Path) -> int:
     """Put all finished runs of a study into one file and remove their directories; returns how many there are.
 
     Weights, logs and checkpoints of these runs are lost; scores and records are checked and kept, bit for bit.
     """
     runs = load_runs(study)
-    records, arrays, names = dict[str, Any](), Arrays(), dict[str, str]()
+    records, arrays, places = dict[str, Any](), Arrays(), dict[str, str]()
     for run in runs:
         images = int(run.record.config.get("scoring", {}).get("images", 0))
         stored = scores_to_arrays(run.scores, run.record.search_space, images)
@@ -160,7 +178,9 @@ def pack_runs(study: Path) -> int:
         records[run.directory.name] = record.to_json()
         for key, values in stored.items():  # runs score the same architectures: equal arrays are stored once
             digest = scores_digest({"": values})[:20]
-            arrays[digest], names[f"{run.directory.name}//{key}"] = values, digest
+            arrays[digest], places[f"{run.directory.name}//{key}"] = values, digest
+    arrays, joined = _joined(arrays)
+    names = {key: joined.get(digest, digest) for key, digest in places.items()}
     for key, content in ((_RECORDS, records), (_NAMES, names)):
         arrays[key] = np.frombuffer(json.dumps(content).encode(), np.uint8)
     write_atomically(study / PACKED, npz_bytes(arrays, compressed=True))

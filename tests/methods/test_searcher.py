@@ -122,7 +122,7 @@ class Half(Oracle):
 def test_the_search_is_over_what_the_ground_truth_knows():
     """A proposal that it does not know is drawn again, by the next generator of the same query."""
     oracle = Half()
-    method = METHODS["random"].load()(SearcherConfig(seconds=200.0), make_task(3), oracle)
+    method = METHODS["random-search"].load()(SearcherConfig(seconds=200.0), make_task(3), oracle)
     run(method)
     assert len(oracle.asked) == method.outcome().cost.queries == 20
     expected = []
@@ -137,24 +137,26 @@ def test_a_search_that_proposes_only_what_nobody_knows_ends_with_one_line():
         def knows(self, arch):  # noqa: ARG002
             return False
 
-    method = METHODS["random"].load()(SearcherConfig(), make_task(), Nobody())
-    with pytest.raises(UserError, match=r"^random proposed 1,000 architectures in a row .* the last is \|\w+~0\|"):
+    method = METHODS["random-search"].load()(SearcherConfig(), make_task(), Nobody())
+    with pytest.raises(
+        UserError, match=r"^random-search proposed 1,000 architectures in a row .* the last is \|\w+~0\|"
+    ):
         method.advance()
     assert method.history == []
 
 
 def test_it_gives_no_ranking():
-    method = done(case("random")).method
+    method = done(case("random-search")).method
     assert method.rankings() == ()
-    with pytest.raises(NotImplementedError, match="random has no ranking 'score'"):
+    with pytest.raises(NotImplementedError, match="random-search has no ranking 'score'"):
         method.scores("score", [(0,) * 6])
 
 
 def test_a_resumed_search_has_the_same_clock_to_the_last_bit():
     """Sums of seconds are taken in the same order."""
-    method = make(case("random"))
+    method = make(case("random-search"))
     run(method, 7)
-    other = make(case("random"))
+    other = make(case("random-search"))
     other.load_state_dict(method.state_dict())
     assert other.clock == method.clock
     assert other.steps == 7

@@ -22,7 +22,7 @@ from bench.report.sections.trace import plot_traces, traces
 from bench.report.sections.variants import plot_gains, variants
 from bench.stats.intervals import seed_spread
 from tests.report.conftest import MANY
-from tests.report.made_up import EVERYTHING, N_ARCH, read, small_study, write_run
+from tests.report.made_up import EVERYTHING, N_ARCH, read, small_study, write_run, write_searcher
 
 NAMES = (
     *("tau", "variants", "trace", "accuracy", "ranks", "best-scored", "curves"),
@@ -148,6 +148,18 @@ def test_traces_are_steps_in_percent_below_the_best(many, ax):
     assert lines["Finder"][0].get_ydata() == pytest.approx(100 * numbers.methods[0].true.mean(axis=0))
     assert lines["Finder"][0].get_drawstyle() == "steps-post"
     assert lines["best of all"][0].get_ydata()[0] == 100 * numbers.best
+
+
+def test_the_band_of_a_trace_is_the_interval_of_its_mean(table, tmp_path, ax):
+    for seed in range(4):
+        write_searcher(tmp_path, seed, table)
+    numbers = traces(read(tmp_path, table))
+    plot_traces(ax, numbers)
+    (band,) = ax.collections
+    values = band.get_paths()[0].vertices[:, 1]
+    spread = seed_spread(numbers.methods[0].true[:, 0])
+    assert 100 * spread.ci_low in values
+    assert 100 * spread.ci_high in values
 
 
 def test_one_seed_has_no_bar_over_seeds(table, tmp_path, ax):

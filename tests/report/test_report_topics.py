@@ -291,7 +291,7 @@ def test_best_so_far_is_the_truth_of_the_best_answer():
     assert best_so_far(Trace([3], [0.5], [1.0]), truth) is None
 
 
-def test_trace_goes_from_where_all_seeds_are_to_where_one_ends(table, tmp_path):
+def test_trace_goes_from_where_all_seeds_are_to_where_the_last_ends(table, tmp_path):
     made = {seed: write_searcher(tmp_path, seed, table, n=20 + seed)[0] for seed in (0, 1)}
     write_run(tmp_path, table, index=SAMPLE)
     found = traces(read(tmp_path, table))
@@ -301,14 +301,15 @@ def test_trace_goes_from_where_all_seeds_are_to_where_one_ends(table, tmp_path):
     assert (line.label, line.seeds, line.queries) == ("Finder", (0, 1), (20, 21))
     assert line.best_at_end == tuple(best[-1] for _, best in by_hand.values())
     assert line.seconds[0] == pytest.approx(max(seconds[0] for seconds, _ in by_hand.values()))
-    assert line.seconds[-1] == pytest.approx(min(seconds[-1] for seconds, _ in by_hand.values()))
+    assert line.seconds[-1] == pytest.approx(max(seconds[-1] for seconds, _ in by_hand.values()))
     for row, (seconds, best) in zip(line.true, by_hand.values(), strict=True):
         for moment, value in zip(line.seconds, row, strict=True):
             assert value == best[np.flatnonzero(seconds <= moment)[-1]]
     assert found.best == truth.max()
     rows = list(trace_rows(found))
-    assert len(rows) == 3 * len(line.seconds)
-    assert rows[-1] == ("Finder", "finder", "mean", line.seconds[-1], line.true[:, -1].mean())
+    assert len(rows) == len(line.seconds)
+    end = seed_spread(line.best_at_end)  # what a seed ends with stays
+    assert rows[-1] == ("Finder", "finder", 2, line.seconds[-1], end.mean, end.sd, end.ci_low, end.ci_high)
 
 
 def test_without_a_search_there_is_no_trace(full):

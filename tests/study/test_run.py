@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bench.study import run as run_module
+from bench.study.begin import begun as begun_of
 from bench.study.begin import job_of
 from bench.study.jobs import STATUS
 from bench.study.preset import final_archs, parse_preset, ranking_archs
@@ -143,7 +144,7 @@ def test_the_commit_is_that_of_the_start(tmp_path, monkeypatch):
     job = job_of(directory, SPOS)
     job.save()
     study = tiny_study(SPOS)
-    begun = run_module._Run(study, job.directory, SPOS, lambda _status: None)
+    begun = run_module._Run(begun_of(study, job.directory, SPOS), lambda _status: None)
     begun.method.advance()
     begun._save()
     do(job)
@@ -154,7 +155,7 @@ def test_the_commit_is_that_of_the_start(tmp_path, monkeypatch):
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MNGNAS_BENCH_CHECKPOINT_SECONDS", "0")
     directory = opened(tmp_path / "study", SPOS, FAIRNAS)
-    begun = run_module._Run(tiny_study(), directory / "other", SPOS, lambda _status: None)
+    begun = run_module._Run(begun_of(tiny_study(), directory / "other", SPOS), lambda _status: None)
     job = job_of(directory, FAIRNAS)
     job.save()
     begun.directory = job.directory

@@ -25,7 +25,7 @@ GPU, CPU = torch.device("cuda"), torch.device("cpu")
 SKELETON = Skeleton(channels=8, cells=2)
 CHANGES = {
     "mngnas": {"warmup": 0.2, "rounds": 2, "candidates": 2, "search_share": 0.1, "retraining_share": 0.1},
-    "random": {"seconds": 50.0},
+    "random-search": {"seconds": 50.0},
 }
 
 

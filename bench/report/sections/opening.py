@@ -13,6 +13,7 @@ from bench.report.sections.differences import difference
 from bench.report.sections.settings import about
 from bench.report.text import count, interval, number
 from bench.stats.intervals import Estimate, OverSeeds, paired_difference
+from bench.study.spec import NO_IMAGES
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def _mean(method: Method) -> float:
 def _sentence(study: StudyRuns, leader: Leader | None, n_methods: int) -> str:
     images = study.runs[0].record.images
     if leader is None:
-        return f"No method of this study gives a ranking of architectures; the images are {images}."
+        looked = "" if images == NO_IMAGES else f"; the images are {images}"
+        return f"No method of this study gives a ranking of architectures{looked}."
     spread = leader.tau.spread
     seeds = f"{spread.n} seed{'s' * (spread.n != 1)}"
     who = f"Of {n_methods} methods {leader.label} ranks best" if leader.next else f"{leader.label} ranks"

@@ -11,7 +11,7 @@ import numpy as np
 from bench.report.page import Block, Code, Facts, Folded, Paragraph, Section
 from bench.report.runs import StudyRuns
 from bench.report.scores import preset_of
-from bench.report.text import count, percent
+from bench.report.text import count, percent, ranges
 from bench.study.records import RunRecord
 
 TITLE = "Settings"
@@ -80,11 +80,11 @@ def different(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _dirty_runs(records: Sequence[RunRecord]) -> list[str]:
-    seeds: dict[str, list[str]] = {}
+    seeds: dict[str, list[int]] = {}
     for record in records:
         if record.dirty:
-            seeds.setdefault(record.method.variant, []).append(str(record.seed))
-    return [f"{strategy} seed {', '.join(numbers)}" for strategy, numbers in seeds.items()]
+            seeds.setdefault(record.method.variant, []).append(record.seed)
+    return [f"{strategy} seed {ranges(numbers)}" for strategy, numbers in seeds.items()]
 
 
 def _commands(study: StudyRuns, records: Sequence[RunRecord]) -> list[str]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.report.look import REFERENCE, WIDTH, band, foremost, left_out, legend, lines_of, look_of, panels
+from bench.report.look import REFERENCE, WIDTH, foremost, left_out, legend, lines_of, look_of, panels
 from bench.report.page import Block, Csv, CsvRow, Heading, Picture, Section
 from bench.report.runs import StudyRuns
 from bench.report.scores import OfMethod
 from bench.report.text import percent
+from bench.stats.intervals import SeedSpread, seed_spread
 from mngnas.methods.info import Trace
 
 if TYPE_CHECKING:
@@ -23,13 +24,18 @@ _POINTS = 200  # moments of a line
 
 @dataclass(frozen=True, eq=False)
 class SearchTrace(OfMethod):
-    """The best so far of each seed, from where all seeds have one to where the first of them ends."""
+    """The best so far, from where all seeds have one to where the last of them ends; what a seed ends with stays."""
 
     seeds: tuple[int, ...]
     queries: tuple[int, ...]  # of each seed, to its end
     best_at_end: tuple[float, ...]  # true accuracy of what each seed ends with, fraction
     seconds: np.ndarray  # [p], simulated
     true: np.ndarray  # [n_seed, p], true accuracy of the best that the search was told about so far, fraction
+
+    @cached_property
+    def spreads(self) -> tuple[SeedSpread, ...]:
+        """Of `true` at each moment, [p]."""
+        return tuple(map(seed_spread, self.true.T))
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,8 @@ def best_so_far(trace: Trace, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _joined(whose: OfMethod, steps: dict[int, tuple[np.ndarray, np.ndarray]], asks: dict[int, int]) -> SearchTrace:
     start = max(seconds[0] for seconds, _ in steps.values())
-    end = max(start, min(seconds[-1] for seconds, _ in steps.values()))
-    moments = np.clip(np.geomspace(max(start, 1e-9), max(end, 1e-9), _POINTS), start, end)
-    moments = np.unique(moments)
+    end = max(seconds[-1] for seconds, _ in steps.values())
+    moments = np.unique(np.clip(np.geomspace(max(start, 1e-9), max(end, 1e-9), _POINTS), start, end))
     true = [best[np.searchsorted(seconds, moments, "right") - 1] for seconds, best in steps.values()]
     return SearchTrace(
         *whose.identity,
@@ -102,29 +107,40 @@ def blocks(numbers: Traces) -> Sequence[Block]:
 
 
 def _caption(numbers: Traces) -> str:
-    seeds = ", ".join(f"{line.label} {len(line.seeds)}" for line in foremost(numbers.methods))
     asked = f" ({'; '.join(numbers.asked)})" if numbers.asked else ""
+    ends = ", ".join(map(_end, foremost(numbers.methods)))
     return (
         f"The true accuracy ({numbers.target}) of the architecture with the best answer so far, against the simulated "
-        f"seconds that the answers took{asked}. Lines: mean over seeds; bands: from the lowest to the highest seed "
-        f"(seeds: {seeds}), as long as all seeds go on. Dashed: the best architecture of all, {percent(numbers.best)} "
-        "%. These methods asked the ground truth, so they stand beside the rankings and not among them."
-        + left_out(numbers.methods)
+        f"seconds that the answers took{asked}. Lines: mean over seeds; bands: 95 % t-interval of that mean. A search "
+        f"that has ended keeps what it has found. At the end: {ends}. Dashed: the best architecture of all, "
+        f"{percent(numbers.best)} %. These methods asked the ground truth, so they stand beside the rankings and not "
+        f"among them.{left_out(numbers.methods)}"
     )
+
+
+def _end(line: SearchTrace) -> str:
+    return f"{line.label} {found_at_end(line)}"
+
+
+def found_at_end(line: SearchTrace) -> str:
+    """The true accuracy of what its seeds end with, in percent with its interval."""
+    spread = seed_spread(line.best_at_end)
+    if spread.n == 1:
+        return f"{percent(spread.mean)} % (1 seed)"
+    low_to_high = f"{percent(spread.ci_low)} to {percent(spread.ci_high)}"
+    return f"{percent(spread.mean)} % ({low_to_high}; sd {percent(spread.sd)}, {spread.n} seeds)"
 
 
 # ------------------------------------------------------------------------------------------------------------- picture
 
-CSV_HEADER = ("method", "strategy", "seed", "seconds", "true")
+CSV_HEADER = ("method", "strategy", "seeds", "seconds", "mean", "sd", "ci_low", "ci_high")
 
 
 def csv_rows(numbers: Traces) -> Iterator[CsvRow]:
-    """A line for each seed (or "mean") and moment; accuracies as fractions."""
+    """A line for each moment, over seeds; accuracies as fractions."""
     for m in numbers.methods:
-        names: tuple[int | str, ...] = (*m.seeds, "mean")
-        for name, line in zip(names, (*m.true, m.true.mean(axis=0)), strict=True):
-            for seconds, true in zip(m.seconds.tolist(), line.tolist(), strict=True):
-                yield m.label, m.strategy, name, seconds, true
+        for seconds, one in zip(m.seconds.tolist(), m.spreads, strict=True):
+            yield m.label, m.strategy, one.n, seconds, one.mean, one.sd, one.ci_low, one.ci_high
 
 
 def draw_traces(numbers: Traces) -> "Figure":
@@ -136,12 +152,16 @@ def draw_traces(numbers: Traces) -> "Figure":
 
 
 def plot_traces(ax: "Axes", numbers: Traces) -> "Axes":
-    """True accuracy in percent against simulated seconds; the mean over seeds and the band between them."""
+    """True accuracy in percent against simulated seconds; the mean over seeds and its 95 % t-interval."""
     from matplotlib.ticker import EngFormatter
 
     for m in numbers.methods:
         look = look_of(m.place) | {"markevery": (m.place % 8 * 3, 24), "drawstyle": "steps-post"}
-        band(ax, m.seconds, 100 * m.true, look, m.label, step="post")
+        mean, low, high = (
+            100 * np.array([getattr(s, name) for s in m.spreads]) for name in ("mean", "ci_low", "ci_high")
+        )
+        ax.fill_between(m.seconds, low, high, color=look["color"], alpha=0.2, linewidth=0, step="post")
+        ax.plot(m.seconds, mean, **look, label=m.label)
     ax.axhline(100 * numbers.best, color=REFERENCE, linestyle="--", linewidth=1, label="best of all", zorder=1)
     ax.set(xscale="log", xlabel="simulated seconds", ylabel=f"{numbers.target}, %")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -16,7 +16,7 @@ from mngnas.spaces import Arch
 class RandomSearch(Searcher):
     """See the module."""
 
-    info = MethodInfo("random", "Random search", "Bergstra & Bengio 2012", "uniform draws", "searcher")
+    info = MethodInfo("random-search", "Random search", "Bergstra & Bengio 2012", "uniform draws", "searcher")
 
     def propose(self, history: Sequence[Query], rng: np.random.Generator) -> Arch:  # noqa: ARG002
         """A uniform draw."""
