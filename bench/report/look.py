@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 ROOM = 6  # methods in a picture that has a panel, a row or a line with a band for each
+_AIRY = 12  # rows up to which they stand far apart
 WIDTH = 7.2  # inches: the text width of a page, so that fonts print as set here
 STYLE = {
     "svg.hashsalt": "bench.report.plots",
@@ -89,9 +90,9 @@ def _smaller(svg: bytes) -> bytes:
 # ---------------------------------------------------------------------------------------------------- room for methods
 
 
-def foremost(methods: Sequence[_T]) -> list[_T]:
+def foremost(methods: Sequence[_T], room: int = ROOM) -> list[_T]:
     """Those that a picture has room for, in their order: of methods without changes, then of the rest, the first."""
-    kept = sorted(methods, key=lambda one: one.is_changed)[:ROOM]
+    kept = sorted(methods, key=lambda one: one.is_changed)[:room]
     return [one for one in methods if one in kept]
 
 
@@ -101,9 +102,9 @@ def lines_of(methods: Sequence[_T]) -> tuple[_T, ...]:
     return tuple(shown if len(shown) == len(methods) else (replace(one, place=n) for n, one in enumerate(shown)))
 
 
-def left_out(methods: Sequence[_T]) -> str:
+def left_out(methods: Sequence[_T], room: int = ROOM) -> str:
     """The end of a caption."""
-    kept = foremost(methods)
+    kept = foremost(methods, room)
     names = [one.label for one in methods if one not in kept]
     return f" Not shown, but in the CSV: {', '.join(names)}." if names else ""
 
@@ -143,7 +144,8 @@ def row_a_method(plots: "Sequence[Callable[[Axes], Axes]]", rows: int) -> "Figur
     """One panel a plot; the rows are named at the left one."""
     from matplotlib.lines import Line2D
 
-    figure, axes = panels(len(plots), len(plots), (WIDTH / len(plots), 1.3 + 0.42 * rows))
+    height = 0.42 if rows <= _AIRY else 0.29
+    figure, axes = panels(len(plots), len(plots), (WIDTH / len(plots), 1.3 + height * rows))
     for ax, plot in zip(axes, plots, strict=True):
         plot(ax).tick_params(labelleft=ax is axes[0])
         ax.locator_params(axis="x", nbins=9 // len(plots) + 1)
