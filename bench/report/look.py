@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 ROOM = 6  # methods in a picture that has a panel, a row or a line with a band for each
+BESIDE = 0.26  # of a row: from its middle to seeds above and a second interval below
 _AIRY = 12  # rows up to which they stand far apart
 WIDTH = 7.2  # inches: the text width of a page, so that fonts print as set here
 STYLE = {
@@ -160,7 +161,7 @@ def seeds_and_mean(
 ) -> None:
     """Seeds as dots above the line `y`; on it the mean with the interval over seeds, in the look of `place`."""
     colour = look_of(place)["color"]
-    ax.plot(values, [y - 0.22] * len(values), ".", color=colour, markersize=5, label="one seed")
+    ax.plot(values, [y - BESIDE] * len(values), ".", color=colour, markersize=5, label="one seed")
     if np.isfinite(spread.ci_low):
         ax.plot([spread.ci_low, spread.ci_high], [y, y], color=colour, linewidth=2.6, label="mean, 95 % over seeds")
     face, edge = (colour, "white") if filled else ("white", colour)
@@ -172,6 +173,7 @@ def name_rows(ax: "Axes", labels: Sequence[str], ends: np.ndarray) -> "Axes":
     low, high = (np.nanmin(ends), np.nanmax(ends)) if np.isfinite(ends).any() else (-1, 1)
     margin = 0.03 * (high - low) + 0.005
     ax.set(xlim=(low - margin, high + margin), ylim=(len(labels) - 0.4, -0.6))
-    ax.set_yticks(range(len(labels)), [fill(label, 32) for label in labels])
+    dense: dict[str, Any] = {"width": 42, "max_lines": 2, "placeholder": " …"} if len(labels) > _AIRY else {"width": 32}
+    ax.set_yticks(range(len(labels)), [fill(label, **dense) for label in labels])
     ax.grid(visible=False, axis="y")
     return ax

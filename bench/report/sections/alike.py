@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUMBERED = 12  # methods up to which the numbers are in the cells
+_LONGEST = 44  # characters of a name
+_SCALE = 1.0  # inches, of the scale of colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +148,11 @@ def csv_rows(numbers: Alike) -> Iterator[CsvRow]:
 
 def draw_alike(numbers: Alike) -> "Figure":
     """The matrix and its scale; rows are named, columns have the numbers of the rows."""
-    side = max(0.165, min(0.5, 3.9 / len(numbers.methods))) * len(numbers.methods)
-    figure, (ax,) = panels(1, 1, (WIDTH, side + 0.75))
+    names = 0.058 * min(_LONGEST, 3 + max(len(method.label) for method in numbers.methods))  # inches, about
+    side = min(0.5 * len(numbers.methods), WIDTH - names - _SCALE)
+    figure, (ax,) = panels(1, 1, (names + side + _SCALE, max(side, 1.6) + 0.4))
     plot_alike(ax, numbers)
-    bar = figure.colorbar(ax.collections[0], ax=ax, shrink=min(1.0, 2.2 / side), aspect=18, extend="neither")
+    bar = figure.colorbar(ax.collections[0], ax=ax, shrink=min(1.0, 2.2 / side), aspect=18)
     bar.set_label("partial tau-b")
     return figure
 
@@ -162,8 +165,8 @@ def plot_alike(ax: "Axes", numbers: Alike) -> "Axes":
     off = np.where(np.eye(size, dtype=bool), np.nan, numbers.partial)
     finite = np.abs(off[np.isfinite(off)])
     limit = math.ceil(10 * max(0.1, float(finite.max(initial=0)))) / 10
-    colours = colormaps["RdBu_r"].copy()
-    mesh = ax.pcolormesh(off, cmap=colours, vmin=-limit, vmax=limit, edgecolors="white", linewidth=0.8)
+    colours, between = colormaps["RdBu_r"], 0.8 if size <= NUMBERED else 0.4
+    ax.pcolormesh(off, cmap=colours, vmin=-limit, vmax=limit, edgecolors="white", linewidth=between)
     ax.set_facecolor("#EEEEEE")  # of what is not defined, and of the diagonal
     if size <= NUMBERED:
         for (a, b), value in np.ndenumerate(off):
@@ -172,14 +175,14 @@ def plot_alike(ax: "Axes", numbers: Alike) -> "Axes":
                 ink = "white" if abs(value) > 0.65 * limit else "black"
                 ax.text(b + 0.5, a + 0.5, text, ha="center", va="center", fontsize=7.5, color=ink)
     middles = np.arange(size) + 0.5
-    names = [shorten(method.label, 44, placeholder=" …") for method in numbers.methods]
+    names = [shorten(method.label, _LONGEST, placeholder=" …") for method in numbers.methods]
     ax.set_yticks(middles, [f"{name}  {place}" for place, name in enumerate(names, 1)])
     ax.set_xticks(middles, [str(place) for place in range(1, size + 1)])
-    ax.tick_params(length=0, labelsize=STYLE["ytick.labelsize"] if size <= 20 else 7, labeltop=True, labelbottom=False)
+    ax.tick_params(length=0, labelsize=STYLE["ytick.labelsize"] if size <= NUMBERED else 7)
+    ax.tick_params(axis="x", labeltop=True, labelbottom=False, rotation=0 if size <= NUMBERED else 90)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     ax.set(ylim=(size, 0), aspect="equal")
-    assert mesh is ax.collections[0]
     return ax
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.report.cells import SIZE, draw_cell
-from bench.report.look import REFERENCE, foremost, left_out, panels
+from bench.report.look import foremost, left_out, panels
 from bench.report.page import Block, Csv, CsvRow, Picture, Section
 from bench.report.runs import StudyRuns
 from bench.report.scores import OfMethod
@@ -128,8 +128,8 @@ def plot_pick(ax: "Axes", row: DrawnPick, space: Space, name: str) -> "Axes":
     """The architecture below its name, above its true accuracy and rank."""
     draw_cell(ax, space, space.from_index(row.arch_index))
     ax.set_title(name, fontsize=7.5)
-    text, middle = f"{percent(row.accuracy)} %, rank {row.rank:,}", {"ha": "center", "va": "top"}
-    ax.text(0.5, 0, text, transform=ax.transAxes, fontsize=7.5, color="black" if row.rank > 1 else REFERENCE, **middle)
+    text = f"{percent(row.accuracy)} %, rank {row.rank:,}"
+    ax.text(0.5, 0, text, transform=ax.transAxes, ha="center", va="top", fontsize=7.5)
     return ax
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.report.look import REFERENCE, look_of, name_rows, row_a_method, seeds_and_mean
+from bench.report.look import BESIDE, REFERENCE, look_of, name_rows, row_a_method, seeds_and_mean
 from bench.report.page import Block, Csv, CsvRow, Heading, Paragraph, Picture, Section, TextTable
 from bench.report.runs import StudyRuns, correlations
 from bench.report.scores import CORRELATIONS, GENERATOR_SEED, TAU, Method, OfMethod, bootstrapped, measured
@@ -200,9 +200,7 @@ def draw_taus(numbers: Rankings) -> "Figure":
 
 def plot_taus(ax: "Axes", numbers: Rankings) -> "Axes":
     """A row a method, in the order of the table."""
-    bars = [
-        Bar(*row.identity, row.metrics[TAU.name], row.is_main, row.tau_of_parameters.value) for row in numbers.rows
-    ]
+    bars = [Bar(*row.identity, row.metrics[TAU.name], row.is_main, row.tau_of_parameters.value) for row in numbers.rows]
     parameters, flops, ceiling = (row.estimates[TAU.name].value for row in numbers.references)
     return plot_bars(ax, bars, ceiling, math.nan if flops == parameters else flops)
 
@@ -218,7 +216,7 @@ def plot_bars(ax: "Axes", bars: Sequence[Bar], ceiling: float, flops: float = ma
         seeds_and_mean(ax, y, bar.place, bar.tau.values, spread, filled=bar.is_main)
         if over_archs is not None:
             interval, colour = [over_archs.ci_low, over_archs.ci_high], look_of(bar.place)["color"]
-            ax.plot(interval, [y + 0.22] * 2, "|-", color=colour, linewidth=1, label="95 % over architectures")
+            ax.plot(interval, [y + BESIDE] * 2, "|-", color=colour, linewidth=1, label="95 % over architectures")
             ends += interval
         line = {"color": REFERENCE, "linestyle": "--", "label": "parameter count"}
         ax.plot([bar.parameters] * 2, [y - 0.5, y + 0.5], **line)

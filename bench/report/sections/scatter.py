@@ -119,7 +119,7 @@ def draw_scatter(numbers: RankScatter) -> "Figure":
     if len(edges):
         bar = figure.colorbar(points, ax=ax, spacing="uniform", shrink=0.85, aspect=22, ticks=edges)
         bar.ax.set_yticklabels([f"{100 * edge:.2f}" for edge in edges])
-        bar.set_label(fill(f"{numbers.target}, %", 36))
+        bar.set_label(fill(f"{numbers.target}, %", 48))
     return figure
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Unit = Literal["passes", "seconds"]
+_NAMED = 12  # methods that the legend has room for
+_OTHERS = {"color": "#A0A0A0", "marker": "o"}
 _EQUAL = 1.05  # passes that differ by less than this factor are the same budget
 
 
@@ -81,6 +83,12 @@ def units(rows: Sequence[Paid]) -> list[Unit]:
     return ["seconds"] if same else ["passes", "seconds"]
 
 
+def named(rows: Sequence[Paid]) -> tuple[Paid, ...]:
+    """Those that the legend has room for: all, or of many those that no other beats in some panel."""
+    best = [row for unit in units(rows) for row in pareto(rows, unit)]
+    return tuple(row for row in rows if len(rows) <= _NAMED or row in best)
+
+
 # --------------------------------------------------------------------------------------------------------------- words
 
 
@@ -103,6 +111,8 @@ def _caption(numbers: TauByCost) -> str:
         "other beats in tau-b and cost; open ones cost more for no better ranking. Bars: 95 % interval over seeds. "
         "Dashed: the parameter count, which costs nothing; dotted: one seed of the table against the others."
     )
+    if len(named(numbers.rows)) < len(numbers.rows):
+        text += " Of so many methods those on a line are named, the others (grey) in the CSV."
     if any(row.asked for row in numbers.rows):
         text += " * was allowed to ask the ground truth and is left out of the line."
     return text
@@ -127,8 +137,7 @@ def csv_rows(numbers: TauByCost) -> Iterator[CsvRow]:
 def draw_costs(numbers: TauByCost) -> "Figure":
     """A panel for each unit of cost that tells methods apart."""
     wanted = units(numbers.rows)
-    rows_of_legend = math.ceil(len(numbers.rows) / 3)
-    size = (WIDTH / 2 if len(wanted) > 1 else 0.75 * WIDTH, 2.9 + 0.16 * rows_of_legend)
+    size = (WIDTH / 2 if len(wanted) > 1 else 0.75 * WIDTH, 2.7 + 0.13 * (3 + len(named(numbers.rows))))
     figure, axes = panels(len(wanted), len(wanted), size)
     for ax, unit in zip(axes, wanted, strict=True):
         plot_costs(ax, numbers, unit)
@@ -139,20 +148,23 @@ def draw_costs(numbers: TauByCost) -> "Figure":
 
 def plot_costs(ax: "Axes", numbers: TauByCost, unit: Unit) -> "Axes":
     """Tau-b of every method against its cost, logarithmic; zero, if some cost nothing, at the left end."""
-    best = pareto(numbers.rows, unit)
+    best, in_legend = pareto(numbers.rows, unit), named(numbers.rows)
+    all_named = len(in_legend) == len(numbers.rows)  # then with the looks of other pictures
+    looks = {row: look_of(row.place if all_named else place) for place, row in enumerate(in_legend)}
     known = [row for row in numbers.rows if math.isfinite(row.cost(unit))]
     if best:
         end = max(row.cost(unit) for row in known)
         steps = [*((row.cost(unit), row.tau.spread.mean) for row in best), (end, best[-1].tau.spread.mean)]
         line = {"color": "#999999", "linewidth": 1.2, "drawstyle": "steps-post", "zorder": 1}
-        ax.plot(*zip(*steps, strict=True), **line, label="no other is better for the cost")
+        ax.plot(*zip(*steps, strict=True), **line, label="Pareto line")
     for row in known:
-        look, s = look_of(row.place), row.tau.spread
-        x, colour = row.cost(unit), look["color"]
+        s, x, is_named = row.tau.spread, row.cost(unit), row in looks
+        look, label = looks.get(row, _OTHERS), starred(row.label, row.asked) if is_named else "other methods"
+        colour = look["color"]
         if math.isfinite(s.ci_low):
             ax.plot([x, x], [s.ci_low, s.ci_high], color=colour, linewidth=1, alpha=0.6)
-        fill = {"color": colour, "markerfacecolor": colour if row in best else "white", "markersize": 6}
-        ax.plot(x, s.mean, look["marker"], **fill, label=starred(row.label, row.asked), zorder=3)
+        shape = {"markerfacecolor": colour if row in best else "white", "markersize": 6 if is_named else 4}
+        ax.plot(x, s.mean, look["marker"], color=colour, **shape, label=label, zorder=3 if is_named else 2)
     ax.axhline(numbers.parameters, color=REFERENCE, linestyle="--", linewidth=1, label="parameter count", zorder=1)
     if math.isfinite(numbers.ceiling):
         ax.axhline(numbers.ceiling, color=REFERENCE, linestyle=":", linewidth=1.2, label="ceiling", zorder=1)
@@ -175,7 +187,7 @@ def _cost_axis(ax: "Axes", values: Sequence[float]) -> None:
         ax.set_xlim(-0.2 * low, max(positive) * 1.5)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     if len(positive) == len(values) and max(positive) < 20 * min(positive):  # no room for two powers of ten
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         ax.xaxis.set_minor_formatter(NullFormatter())
 
 
