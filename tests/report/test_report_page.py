@@ -307,7 +307,9 @@ def test_searchers_alone_have_a_report(table, tmp_path):
     text = paths.markdown.read_text()
     assert text.splitlines()[2].startswith("**No method of this study gives a ranking")
     assert {"rankings", "differences", "clouds", "reading"}.isdisjoint(json.loads(paths.results.read_text()))
-    assert "Finder" not in paths.summary
+    *_, heading, line = paths.summary.splitlines()
+    assert heading == "True accuracy of what each search has found"
+    assert re.fullmatch(r"  Finder +\d\d\.\d\d % \(1 seed\)", line)
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -187,7 +187,7 @@ def test_weights_that_diverge_stop_the_run(tmp_path):
 )
 def test_what_a_task_cannot_be_made_of(changes, message):
     with pytest.raises(UserError, match=message):
-        run_module._Run(tiny_study(**changes), Path("nowhere"), SPOS, lambda _status: None)
+        run_module._Run(begun_of(tiny_study(**changes), Path("nowhere"), SPOS), lambda _status: None)
 
 
 def test_every_run_gets_the_same_task():
