@@ -39,7 +39,7 @@ class Supernet(nn.Module, ABC):
     def mixed(self, images: Tensor, weights: Tensor, norm: Norm = batch_norm) -> Output:
         """Run the mixture of all options: `weights` `[n_position, n_option]` multiply what each option computes."""
 
-    def per_cell(self, images: Tensor, archs: Sequence[Arch], norm: Norm = batch_norm) -> Output:
+    def per_cell(self, images: Tensor, archs: Sequence[Arch]) -> Output:  # noqa: ARG002
         """Run a path whose architecture differs from cell to cell; raises `UserError` where there are no such cells."""
         raise UserError(f"architectures of {self.space.name} cannot differ from cell to cell")
 
