@@ -29,6 +29,7 @@ SMALL = {
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
 EARLY = 6  # steps
+SLOW = {"sandwich": 900, "sumnas": 400}  # passes until much has been learnt: most paths learn from a path that learns
 VARIANTS = (  # of methods that have no rows
     "cream[meta_rate=0.0]",
     "dynas[momenta=false]",
@@ -40,7 +41,7 @@ VARIANTS = (  # of methods that have no rows
     "rsps[batch=8]",
     "rsps[per_cell=true]",
     "sandwich[between=1]",
-    "sumnas[momentum_stays=true]",
+    "sumnas[momentum_stays=false]",
 )
 ARCHS = TOPOLOGY.sample_uniform(np.random.default_rng(5), 12)
 

@@ -85,31 +85,39 @@ class PaDa(SupernetMethod):
         """Probabilities of the training pictures, `[n]`."""
         return mixed(self.of_pictures, share if self.config.pictures else 0.0)
 
+    def draw(self, rng: np.random.Generator, share: float) -> Arch:
+        """A path."""
+        p = self.options(share)
+        return tuple(map(int, rng.choice(len(p), len(self.space.sizes), p=p)))
+
+    def importance(self, arch: Arch, picked: np.ndarray, share: float) -> tuple[float, np.ndarray]:
+        """1 / (number x probability) of a path, and of each picture `[b]`."""
+        options, pictures = self.options(share), self.pictures(share)
+        return float(np.prod(1 / (len(options) * options[list(arch)]))), 1 / (len(pictures) * pictures[picked])
+
     def training_batch(self, number: int) -> Batch:
         """Pictures drawn with replacement."""
         p, size = self.pictures(self.spent), min(self.task.training.batch_size, len(self.of_pictures))
         rng = generator(self.task.seed, Stream.PICTURE_ORDER, number)
         self._picked = rng.choice(len(p), size, p=p)
-        self._weights = 1 / (len(p) * p[self._picked])
         return self.task.picked_batch(self._picked, number)
 
     def step(self, step: Step) -> StepResult:
         """One forward-backward pass; norms come with it."""
-        p, positions = self.options(step.spent), len(self.space.sizes)
-        arch = tuple(map(int, step.rng.choice(len(p), positions, p=p)))
-        weight = float(np.prod(1 / (len(p) * p[list(arch)])))
+        arch, labels = self.draw(step.rng, step.spent), step.batch.labels
+        of_path, of_pictures = self.importance(arch, self._picked, step.spent)
         distances = torch.empty(0)
 
         def loss(_arch: Arch, output: Output, cross_entropy: Tensor) -> Tensor:
             nonlocal distances
-            distances = distances_to(output.logits.detach(), step.batch.labels)
+            distances = distances_to(output.logits.detach(), labels)
             if not self.config.weights:
                 return cross_entropy
-            each = F.cross_entropy(output.logits, step.batch.labels, reduction="none")
-            return weight * (to_device(self._weights, each.device).to(each.dtype) * each).mean()
+            each = F.cross_entropy(output.logits, labels, reduction="none")
+            return of_path * (to_device(of_pictures, each.device).to(each.dtype) * each).mean()
 
         result = self.train_paths(step.batch, [arch], loss)
-        scale = weight if self.config.weights else 1.0
+        scale = of_path if self.config.weights else 1.0
         self._learn(
             arch, self.supernet.gradient_norms().double().cpu().numpy() / scale, distances.double().cpu().numpy()
         )
