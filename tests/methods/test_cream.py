@@ -184,7 +184,7 @@ def test_the_gradient_in_the_degree_is_that_of_finite_differences():
 
 
 def test_an_update_of_the_meta_network():
-    """By the chain rule: the slope in the degree, the sigmoid's, and the teacher's difference. It leaves the weights."""
+    """By the chain rule: the slope in the degree, the sigmoid's, the teacher's difference. It leaves the weights."""
     method = with_board()
     step = Step(1000, method.task.training_batch(5), np.random.default_rng(3), 0.5)
     (arch,) = TOPOLOGY.sample_uniform(np.random.default_rng(3), 1)
