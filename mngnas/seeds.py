@@ -12,12 +12,13 @@ import numpy as np
 class Stream(IntEnum):
     """What is drawn with a run's seed."""
 
-    PICTURE_ORDER = 0  # of an epoch
+    PICTURE_ORDER = 0  # of an epoch; or the pictures of a step, where a method picks them
     AUGMENTATION = 1  # of a step's batch
     SCORING_NOISE = 2  # added once to the pictures that architectures are scored on
     STEP = 3  # what a method draws in a step, paths for example
     ARCHITECTURE_PARAMETERS = 4  # their first values
     ORACLE = 5  # what a searcher draws
+    METHOD = 6  # what a method draws once, not in a step
     ANSWER = 7  # which of its trainings each architecture answers with
 
 

@@ -65,8 +65,20 @@ def training_batch(
     """
     size = min(size, len(images))
     epoch, place = divmod(step, len(images) // size)
-    order = _epoch_order(seed, epoch, len(images))
-    where = to_device(order[place * size : (place + 1) * size], images.labels.device)
+    where = _epoch_order(seed, epoch, len(images))[place * size : (place + 1) * size]
+    return picked_batch(images, where, step, augmentation, seed, dtype)
+
+
+def picked_batch(
+    images: ImageSet,
+    picked: np.ndarray,
+    step: int,
+    augmentation: Augmentation,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+) -> Batch:
+    """The pictures numbered `picked` `[b]`, which may repeat, augmented as the batch of that step is."""
+    where = to_device(picked, images.labels.device)
     rng = generator(seed, Stream.AUGMENTATION, step)
     return Batch(_augmented(images, where, augmentation, rng, dtype), images.labels[where])
 

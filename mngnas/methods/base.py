@@ -63,17 +63,26 @@ class Task(SearchTask):
         """The n-th batch of training pictures, augmented; of another stream than the run's own for another `seed`."""
         return self._batch(self.images.train, number, self.seed if seed is None else seed)
 
+    def picked_batch(self, picked: np.ndarray, number: int) -> "Batch":
+        """The training pictures numbered `picked` `[b]`, augmented as the n-th batch is."""
+        from mngnas.data.images import picked_batch
+
+        return picked_batch(self.images.train, picked, number, self.augmentation, self.seed, self._dtype)
+
     def validation_batch(self, number: int) -> "Batch":
         """The n-th batch of validation pictures that a method may learn from, augmented as in training."""
         return self._batch(self.images.valid, number, validation_batches(self.seed))
 
     def _batch(self, images: Any, number: int, seed: int) -> "Batch":
-        import torch
-
         from mngnas.data.images import training_batch
 
-        dtype = torch.bfloat16 if self.training.bfloat16 else torch.float32
-        return training_batch(images, number, self.training.batch_size, self.augmentation, seed, dtype)
+        return training_batch(images, number, self.training.batch_size, self.augmentation, seed, self._dtype)
+
+    @property
+    def _dtype(self) -> "torch.dtype":
+        import torch
+
+        return torch.bfloat16 if self.training.bfloat16 else torch.float32
 
 
 @dataclass(frozen=True)

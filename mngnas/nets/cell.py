@@ -18,7 +18,7 @@ from mngnas.nets.norms import Norm
 from mngnas.nets.supernet import Supernet
 from mngnas.spaces import Arch
 from mngnas.spaces.skeleton import Skeleton
-from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, N_NODES, NONE, SKIP, TOPOLOGY
+from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, N_NODES, NONE, OPERATIONS, SKIP, TOPOLOGY
 
 _COMPUTING = (SKIP, CONV_1X1, CONV_3X3, AVG_POOL)  # `none` gives nothing
 
@@ -120,6 +120,15 @@ class CellWeights(Supernet):
                 parameter.data.copy_(values)
         bound = self.head_weight.shape[1] ** -0.5
         self.head_weight.data.uniform_(-bound, bound, generator=generator)
+
+    def gradient_norms(self) -> Tensor:
+        """Of the convolutions' weights, summed over cells, `[6, 5]`; other operations have none."""
+        norms = torch.zeros(len(EDGES), len(OPERATIONS), device=self.head_weight.device)
+        for name, parameter in self.cells.named_parameters():
+            if parameter.grad is not None:
+                op = CONV_1X1 if ".conv1x1." in name else CONV_3X3
+                norms[:, op] += parameter.grad.flatten(1).norm(dim=1)
+        return norms
 
     @property
     def first_cell(self) -> Cell:

@@ -49,6 +49,16 @@ class CellSupernet(CellWeights):
 
         return self._after_first_cell(run(self.first_cell, self.stem(images, norm)), run, norm)
 
+    def per_cell(self, images: Tensor, archs: Sequence[Arch]) -> Output:
+        """Run a path with an architecture for each cell, first to last."""
+        lives = iter([live_graph(arch) for arch in archs])
+
+        def run(cell: Cell, x: Tensor) -> Tensor:
+            y: Tensor = cell(x, next(lives), batch_norm)
+            return y
+
+        return self._after_first_cell(run(self.first_cell, self.stem(images, batch_norm)), run, batch_norm)
+
     def _after_first_cell(self, x: Tensor, run: Callable[[Cell, Tensor], Tensor], norm: Norm) -> Output:
         features = []
         for number, (cell, stage) in enumerate(zip(self.cells, self.skeleton.stage_of_cell, strict=True)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mngnas.errors import UserError
 from mngnas.nets.norms import Norm, batch_norm
 from mngnas.spaces import Arch, Space
 from mngnas.spaces.skeleton import Skeleton
@@ -37,6 +38,14 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def mixed(self, images: Tensor, weights: Tensor, norm: Norm = batch_norm) -> Output:
         """Run the mixture of all options: `weights` `[n_position, n_option]` multiply what each option computes."""
+
+    def per_cell(self, images: Tensor, archs: Sequence[Arch]) -> Output:  # noqa: ARG002
+        """Run a path whose architecture differs from cell to cell; raises `UserError` where there are no such cells."""
+        raise UserError(f"architectures of {self.space.name} cannot differ from cell to cell")
+
+    def gradient_norms(self) -> Tensor:
+        """Norms of the gradients of each option's own weights, summed over tensors, `[n_position, n_option]`."""
+        raise UserError(f"in {self.space.name} options have no weights of their own")
 
     def each(self, images: Tensor, archs: Sequence[Arch]) -> Iterator[Tensor]:
         """Logits `[b, classes]` of canonical architectures, which come in order of rank; statistics of the batch."""

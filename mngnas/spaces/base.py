@@ -164,6 +164,19 @@ class Space(ABC):
     def flops(self, archs: np.ndarray, skeleton: Skeleton, side: int) -> np.ndarray:
         """Multiply-adds of one picture of `side` x `side` pixels, by the benchmark's own rule, int64 `[n]`."""
 
+    @cached_property
+    def largest(self) -> Arch:
+        """The architecture of most multiply-adds in the benchmark's own network; of equal ones the first by rank."""
+        return self._cheapest(-self.flops(self.all_archs, Skeleton(), 32))
+
+    @cached_property
+    def smallest(self) -> Arch:
+        """The connected one of fewest multiply-adds; of equal ones the first by rank."""
+        return self._cheapest(np.where(self.connected, self.flops(self.all_archs, Skeleton(), 32), np.inf))
+
+    def _cheapest(self, costs: np.ndarray) -> Arch:
+        return self.from_index(int(np.lexsort((self.official_ranks(), costs))[0]))
+
     @abstractmethod
     def traits(self) -> Mapping[str, np.ndarray]:
         """What one may ask whether a method favours it, by name: a number for each architecture, `[n_arch]`."""

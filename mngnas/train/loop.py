@@ -58,10 +58,14 @@ class Sgd:
 
     def update(self, share: float) -> None:
         """Clip the gradients that are there and take a step, at `share` 0..1 of the course."""
+        self.step(self.recipe.learning_rate * cosine(share))
+
+    def step(self, learning_rate: float) -> None:
+        """The same at a learning rate of one's own."""
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip, foreach=True)
         for group in self.torch.param_groups:
-            group["lr"] = self.recipe.learning_rate * cosine(share)
+            group["lr"] = learning_rate
         self.torch.step()
 
 

@@ -23,10 +23,25 @@ METHODS = methods((TOYS,))
 # So that within a small budget every round searches, retrains at least a step and perturbs at least a step.
 SMALL = {
     "mngnas": {"warmup": 0.1, "search_share": 0.1, "retraining_share": 0.3, "perturbation_share": 0.25},
+    "cream": {"every": 5},
 }
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
 EARLY = 6  # steps
+SLOW = {"sandwich": 900, "sumnas": 400}  # passes until much has been learnt: most paths learn from a path that learns
+VARIANTS = (  # of methods that have no rows
+    "cream[meta_rate=0.0]",
+    "dynas[momenta=false]",
+    "dynas[rates=false]",
+    "pa-da[paths=false]",
+    "pa-da[pictures=false]",
+    "pa-da[weights=true]",
+    "rd-nas[weight=0.0]",
+    "rsps[batch=8]",
+    "rsps[per_cell=true]",
+    "sandwich[between=1]",
+    "sumnas[momentum_stays=false]",
+)
 ARCHS = TOPOLOGY.sample_uniform(np.random.default_rng(5), 12)
 
 
@@ -86,7 +101,7 @@ def rows():
     return [case(line) for line in lines if line]
 
 
-CASES = list(dict.fromkeys([*map(Case, METHODS), *rows()]))
+CASES = list(dict.fromkeys([*map(Case, METHODS), *rows(), *map(case, VARIANTS)]))
 
 
 def make(one, seed=0, task=None):

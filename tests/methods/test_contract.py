@@ -25,6 +25,7 @@ from tests.methods.cases import (
     CASES,
     EARLY,
     METHODS,
+    SLOW,
     TOYS,
     TRAINING,
     Case,
@@ -215,7 +216,7 @@ def test_it_learns_what_can_be_learnt(name):
     """With its own default settings, on pictures that it has not seen."""
     data = learnable_data(valid=100)
     entry = methods()[name].load()
-    method = run(entry(entry.Config(), make_task(data=data, passes=300)))
+    method = run(entry(entry.Config(), make_task(data=data, passes=SLOW.get(name, 300))))
     archs = [arch for arch in TOPOLOGY.sample_uniform(np.random.default_rng(0), 30) if 3 in arch[3:5]]
     scorer = Scorer(method.supernet, ScoringConfig(images=100, batch_size=50), data.valid, data.train)
     found = scorer(archs)

@@ -83,6 +83,15 @@ def test_an_edge_lives_exactly_if_a_path_runs_through_it():
         assert live_graph(live_graph(arch)) == live_graph(arch)
 
 
+def test_the_largest_and_the_smallest_by_brute_force():
+    """3x3 convolutions everywhere; a skip from input to output alone, of all that cost nothing the first by rank."""
+    flops = TOPOLOGY.flops(TOPOLOGY.all_archs, Skeleton(), 32)
+    connected = [TOPOLOGY.from_index(i) for i in np.flatnonzero(TOPOLOGY.connected)]
+    cost = {arch: int(flops[TOPOLOGY.to_index(arch)]) for arch in connected}
+    assert min(connected, key=lambda arch: (-cost[arch], arch)) == TOPOLOGY.largest == (3,) * 6
+    assert min(connected, key=lambda arch: (cost[arch], arch)) == TOPOLOGY.smallest == (0, 0, 0, 1, 0, 0)
+
+
 def test_neighbours_differ_in_one_edge():
     for arch in EVERY[::500]:
         near = TOPOLOGY.neighbours(arch)

@@ -30,6 +30,7 @@ def same(one, other):
         (Stream.STEP, 3),
         (Stream.ARCHITECTURE_PARAMETERS, 4),
         (Stream.ORACLE, 5),
+        (Stream.METHOD, 6),
     ],
 )
 def test_streams_have_their_numbers(stream, number, seed):
@@ -40,7 +41,7 @@ def test_streams_have_their_numbers(stream, number, seed):
 
 def test_streams_differ():
     first = {stream: tuple(generator(1, stream, 2).integers(0, 2**60, 4)) for stream in Stream}
-    assert len(set(first.values())) == len(Stream) == 6
+    assert len(set(first.values())) == len(Stream) == 7
     assert not same(generator(1, Stream.STEP, 2), generator(1, Stream.STEP, 3))
     assert not same(generator(1, Stream.STEP, 2), generator(2, Stream.STEP, 2))
 
