@@ -1,7 +1,7 @@
 """One run: advance a method to its end, score architectures, leave a record.
 
-It goes on from its last checkpoint, and it opens no ground truth unless the method is a searcher, which is handed an
-oracle and has that in its record. It knows nothing of what a method is inside.
+It goes on from its last checkpoint, and it opens no ground truth unless the method is a searcher or supervised: such a
+one is handed an oracle and has that in its record. It knows nothing of what a method is inside.
 """
 
 import hashlib
@@ -39,6 +39,7 @@ from mngnas.methods.base import Method, Ranking
 from mngnas.methods.info import Cost
 from mngnas.methods.registry import method_entry
 from mngnas.methods.searcher import Searcher
+from mngnas.methods.supervised_method import SupervisedMethod
 from mngnas.spaces import Arch
 
 METHOD_STATE = "method.pt"
@@ -76,7 +77,7 @@ class _Run:
         self.preset: Preset = study.preset
         self.oracle = None
         method_class = entry.load()
-        if issubclass(method_class, Searcher):
+        if issubclass(method_class, Searcher | SupervisedMethod):
             self.oracle = _oracle(study)
             self.method: Method = method_class(self.config, self.task, self.oracle)
         else:
@@ -315,7 +316,7 @@ def _weights(method: Method) -> Iterator[torch.Tensor]:
 
 
 def _oracle(study: Study) -> Any:
-    """What a searcher may ask."""
+    """What a searcher or a supervised method may ask."""
     from bench.truth import load_table
     from bench.truth.oracle import TableOracle
 

@@ -74,6 +74,10 @@ class SupernetMethod(Method):
         """Leave the gradients of one update in the parameters, which have none before."""
         raise NotImplementedError
 
+    def update(self, step: Step) -> None:
+        """Change the weights by the gradients that `step` left."""
+        self.optimizer.update(step.spent)
+
     def extra_parameters(self) -> list[nn.Parameter]:
         """Parameters that the same optimiser updates besides the supernet's; asked for once, after `supernet` is."""
         return []
@@ -143,11 +147,11 @@ class SupernetMethod(Method):
     def advance(self) -> None:
         """Train one step and update the weights once."""
         began = time.perf_counter()
-        spent = self.spent
         self.optimizer.zero_grad()
         rng = generator(self.task.seed, Stream.STEP, self.steps)
-        result = self.step(Step(self.steps, self.task.training_batch(self.steps), rng, spent))
-        self.optimizer.update(spent)
+        step = Step(self.steps, self.task.training_batch(self.steps), rng, self.spent)
+        result = self.step(step)
+        self.update(step)
         self.count(result, time.perf_counter() - began)
 
     def count(self, result: StepResult, seconds: float) -> None:
