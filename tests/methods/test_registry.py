@@ -9,7 +9,7 @@ import pytest
 
 import mngnas
 from mngnas.errors import UserError
-from mngnas.methods.info import MethodInfo
+from mngnas.methods.info import KINDS, MethodInfo
 from mngnas.methods.registry import (
     method_entry,
     method_of_record,
@@ -52,7 +52,11 @@ def message(call, *arguments):
 
 def test_the_projects_methods_by_kind_and_label():
     found = methods()
-    assert [*found][:3] == ["fairnas", "mngnas", "spos"]
+    kinds = [entry.info.kind for entry in found.values()]
+    assert kinds == sorted(kinds, key=KINDS.index)
+    labels = [entry.info.label.lower() for entry in found.values() if entry.info.kind == "supernet"]
+    assert labels == sorted(labels)
+    assert {"fairnas", "mngnas", "spos"} <= {*found}
     assert all(entry.info.name == name for name, entry in found.items())
     for entry in found.values():
         assert entry.load().info == entry.info
