@@ -1,13 +1,14 @@
 """CLOSE's supernet: blocks of operation weights that belong to no edge, and a gate that gives every edge its block.
 
-Zhou et al., "CLOSE: Curriculum Learning On the Sharing Extent Towards Better One-shot NAS", ECCV 2022, section 4. A cell
-has a few blocks ("GLOW"), each with one 1x1 and one 3x3 convolution. The gate ("GATE") looks at the whole architecture:
-a graph network in the manner of GATES (Ning et al., ECCV 2020), in which operations gate what flows along the edges,
-gives each node an embedding, and an MLP the logits of an edge's blocks from those of its two nodes. With one block all
-edges share the same weights.
+Zhou et al., "CLOSE: Curriculum Learning On the Sharing Extent Towards Better One-shot NAS", ECCV 2022, section 4. A
+cell has a few blocks ("GLOW"), each with one 1x1 and one 3x3 convolution. The gate ("GATE") looks at the whole
+architecture: a graph network in the manner of GATES (Ning et al., ECCV 2020), in which operations gate what flows along
+the edges, gives each node an embedding, and an MLP the logits of an edge's blocks from those of its two nodes. With one
+block all edges share the same weights. The sizes are those of the public code (walkerning/aw_nas).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +40,10 @@ class Gate(nn.Module):
         self.other_nodes = nn.Parameter(torch.randn(_EMBEDDING))
         self.hidden = nn.Linear(_EMBEDDING, _HIDDEN)
         widths = [_HIDDEN] + [_GRAPH_WIDTH] * _GRAPH_LAYERS
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.flows = nn.ModuleList(nn.Linear(_EMBEDDING, _GRAPH_WIDTH) for _ in self.layers)
         widths = [2 * _GRAPH_WIDTH] + [_MLP_WIDTH] * _MLP_LAYERS
-        self.mlp = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.mlp = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.last = nn.Linear(_MLP_WIDTH, blocks)
 
     def forward(self, live: Arch) -> Tensor:
@@ -116,9 +117,10 @@ class CloseSupernet(CellSupernet):
             for edge, ((source, target), op) in enumerate(zip(EDGES, live, strict=True)):
                 value, so_far = nodes[source], nodes[target]
                 if op != NONE and value is not None:
-                    y = operate(cell, edge, op, value)
+                    y: Tensor = operate(cell, edge, op, value)
                     nodes[target] = y if so_far is None else so_far + y
-            return torch.zeros_like(x) if nodes[-1] is None else nodes[-1]
+            found = nodes[-1]
+            return torch.zeros_like(x) if found is None else found
 
         return self._after_first_cell(run(self.first_cell, self.stem(images, norm)), run, norm)
 

@@ -5,10 +5,10 @@ NAS", ECCV 2022, section 4; the network is in `mngnas.nets.close_supernet`. Trai
 weights for all edges; more are added one by one, each a copy of the block before it (weights are inherited, "WIT"), and
 the gate learns which edge of which architecture takes which block.
 
-Public code (walkerning/aw_nas, examples/research/close/nb201): 1,000 epochs, batch 256, SGD .05 with momentum .9, halved
-on plateaus of 30 epochs, weight decay 5e-4, clip 5, dropout .1; a random architecture of the 6,466 of the benchmark's
-own classes a step; blocks after epochs 200, 400, 600 (another file: 800 too), the learning rate starts anew at 401. There
-an added block is the sum of the block before it and of its own random first values, not a copy.
+Public code (walkerning/aw_nas, examples/research/close/nb201): 1,000 epochs, batch 256, SGD .05 with momentum .9,
+halved on plateaus of 30 epochs, weight decay 5e-4, clip 5, dropout .1; a random one of the benchmark's 6,466 classes a
+step; blocks after epochs 200, 400, 600 (another file: 800 too), the learning rate starts anew at 401. There an added
+block is the sum of the block before it and of its own random first values, not a copy.
 Kept here: the gate's sizes, blocks and the restart as shares of the budget. Ours: everything that all methods share, so
 a cosine up to the restart and one after it, and no dropout; uniform paths; an added block's momentum starts at zero.
 The gate's gradient needs what every block in use would have given: k of them cost 1 + (k - 1) / 3 passes a step.
@@ -40,7 +40,9 @@ class CloseConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.blocks - 1) * self.every >= 1:
-            raise UserError(f"close.blocks = {self.blocks}, one every {self.every:g} of the budget, are too many for it")
+            raise UserError(
+                f"close.blocks = {self.blocks}, one every {self.every:g} of the budget, are too many for it"
+            )
 
 
 class Close(SupernetMethod):

@@ -1,19 +1,19 @@
 """GM-NAS: supernets are split where operations' gradients on the shared weights disagree most.
 
-Hu, Wang, Hong, Li, Hsieh & Feng, "Generalizing Few-Shot NAS with Gradient Matching", ICLR 2022, section 3. For an edge
-and each operation on it, the gradient of the loss by the weights that paths share (those of the other edges' operations
-and of the reductions), the edge fixed to that operation, on random paths and batches. d_ij = 1 - cosine of the gradients
-of operations i and j, averaged. The five operations of an edge fall into groups of two and three so that the distances
-between the groups sum up to most; the edge with the largest such cut is split. Twice: four supernets.
+Hu, Wang, Hong, Li, Hsieh & Feng, "Generalizing Few-Shot NAS with Gradient Matching", ICLR 2022, section 3. For an
+edge and each operation on it, the gradient of the loss by the weights that paths share (those of the other edges'
+operations and of the reductions), the edge fixed to that operation, on random paths and batches. d_ij = 1 - cosine of
+the gradients of operations i and j, averaged. The five operations of an edge fall into groups of two and three so that
+the distances between the groups sum up to most; the edge with the largest such cut is split. Twice: four supernets.
 
 Public code (skhu101/GM-NAS), with single random paths: splits after 20 and 40 epochs of a supernet, then 50 more; 100
 batches an edge and split, each with a path of its own that joins input and output; batch 64 (48 as in few-shot NAS),
 SGD .025 -> .001 along one cosine over a supernet's whole life, which parts inherit with the optimiser, weight decay
 1e-4. Weights may be drawn anew after the last split ("restart").
-Kept here: the ratio 20 : 2 x 20 : 4 x 50, the measure, the cosine over a supernet's life (with `restart` it starts anew,
-too). Ours: everything that all methods share; momentum starts at zero at a split; the parts take turns. The gradients
-that are measured cost passes like any others and are paid out of the budget, so there are as many batches as a share
-of it pays, at least one and at most the code's 100.
+Kept here: the ratio 20 : 2 x 20 : 4 x 50, the measure, the cosine over a supernet's life (with `restart` it starts
+anew, too). Ours: everything that all methods share; momentum starts at zero at a split; the parts take turns. The
+gradients that are measured cost passes like any others and are paid out of the budget, so there are as many batches as
+a share of it pays, at least one and at most the code's 100.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class GmNasConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.first_split >= self.second_split:
-            raise UserError(f"gm-nas.second_split = {self.second_split} must be above first_split = {self.first_split}")
+            raise UserError(f"gm-nas: second_split = {self.second_split} is not after first_split = {self.first_split}")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class GmNas(SplitMethod):
             path = self._connected(territory, rng)
             paths = [(*path[:position], option, *path[position + 1 :]) for option in territory[position]]
             found.append(cosine_distances(torch.stack([shared_gradient(network, p, position, batch) for p in paths])))
-        return np.mean(found, axis=0)
+        return np.asarray(np.mean(found, axis=0))
 
     def _connected(self, territory: Territory, rng: np.random.Generator) -> Arch:
         """A path that joins input and output: others have no gradient."""

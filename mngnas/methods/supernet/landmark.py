@@ -79,20 +79,20 @@ class Landmark(SupervisedMethod):
         return StepResult(passes, images, found.loss)
 
     def weight(self, spent: float) -> float:
-        """c at a share of the budget after the warm-up: from 0 to its full value along half a cosine."""
+        """The factor c at a share of the budget after the warm-up: from 0 to its full value along half a cosine."""
         return self.config.weight * (1 - cosine((spent - self.config.warmup) / (1 - self.config.warmup)))
 
     def ranking_loss(self, batch: Batch, better: Arch, worse: Arch) -> Tensor:
         """By how much the better one's loss is larger than the worse one's; 0 if they are in order."""
-        low, high = (F.cross_entropy(self.supernet(batch.images, arch).logits, batch.labels) for arch in (better, worse))
+        low, high = (
+            F.cross_entropy(self.supernet(batch.images, arch).logits, batch.labels) for arch in (better, worse)
+        )
         return torch.relu(low - high)
 
     def _pairs(self) -> list[tuple[Arch, Arch]]:
         """All pairs of landmarks of different accuracy, the better one first."""
         best_first = sorted(self.told, key=lambda query: -query.answer.accuracy)
-        pairs = [
-            (a.arch, b.arch) for a, b in combinations(best_first, 2) if a.answer.accuracy > b.answer.accuracy
-        ]
+        pairs = [(a.arch, b.arch) for a, b in combinations(best_first, 2) if a.answer.accuracy > b.answer.accuracy]
         if not pairs:
             raise UserError(f"landmark: all {len(self.told)} landmarks have the same accuracy")
         return pairs
