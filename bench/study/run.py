@@ -1,7 +1,8 @@
 """One run: advance a method to its end, score architectures, leave a record.
 
-It goes on from its last checkpoint, opens no ground truth, and knows nothing of what a method is inside. Searchers,
-which ask the ground truth, are run by `bench.study.search`.
+It goes on from its last checkpoint, and knows nothing of what a method is inside. It opens no ground truth unless the
+method is supervised: such a one is handed an oracle and has that in its record. Searchers are run by
+`bench.study.search`.
 """
 
 import io
@@ -15,7 +16,7 @@ import torch
 
 from bench.files import write_atomically
 from bench.provenance import commit, device_name
-from bench.study.begin import Begun, begin, now
+from bench.study.begin import Begun, begin, now, oracle_of
 from bench.study.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from bench.study.jobs import Job, Status
 from bench.study.preset import Preset, curve_archs, final_archs, ranking_archs
@@ -26,7 +27,7 @@ from bench.study.task import make_task
 from bench.study.work import Report, checkpoint_seconds
 from mngnas.errors import UserError
 from mngnas.methods.base import Method, Ranking
-from mngnas.methods.info import Cost
+from mngnas.methods.info import TOLD, Cost
 from mngnas.spaces import Arch
 
 METHOD_STATE = "method.pt"
@@ -46,7 +47,8 @@ class _Run:
         self.begun, self.directory, self.run, self.report = begun, begun.directory, begun.run, report
         self.preset: Preset = begun.study.preset
         self.task = make_task(begun.study, self.run.seed)
-        self.method: Method = begun.entry.load()(begun.config, self.task)
+        self.oracle = oracle_of(begun.study) if begun.info.kind in TOLD else None
+        self.method: Method = begun.entry.load()(begun.config, self.task, *([self.oracle] if self.oracle else []))
         self.space = self.task.space
         self.curve_archs = curve_archs(self.space, self.preset)
         self.curve: list[dict[str, Any]] = []  # one entry a point: costs so far, and columns
@@ -203,7 +205,8 @@ class _Run:
             for r in self.method.rankings()
         }
         device = device_name(self.begun.study.device)
-        return self.begun.record(self.method, device, self.started, self.commit, ranking_costs=costs)
+        oracle = self.oracle.about() if self.oracle else None
+        return self.begun.record(self.method, device, self.started, self.commit, ranking_costs=costs, oracle=oracle)
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 

@@ -4,7 +4,8 @@ A run calls `advance` until `done`, saves `state_dict` between two calls, and as
 knows nothing else about a method, and a method knows nothing about files, processes or the ground truth. Every draw is
 a function of the task's seed and a step (`mngnas.seeds`).
 
-The kinds of methods are in `supernet_method`, `gradient_method`, `training_free_method` and `searcher`.
+The kinds of methods are in `supernet_method`, `gradient_method`, `training_free_method`, `supervised_method` and
+`searcher`.
 """
 
 from abc import ABC, abstractmethod

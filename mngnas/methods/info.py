@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-KINDS = ("supernet", "gradient", "training-free", "searcher")
+KINDS = ("supernet", "gradient", "training-free", "supervised", "searcher")
+TOLD = ("supervised", "searcher")  # kinds that are handed an oracle of the ground truth
 
-Kind = Literal["supernet", "gradient", "training-free", "searcher"]
+Kind = Literal["supernet", "gradient", "training-free", "supervised", "searcher"]
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Cost:
     passes: float = 0.0  # forward-backward passes of one path over one batch; a forward alone counts 1/3
     images: int = 0  # training images, each path's batch counted
     seconds: float = 0.0  # of this machine
-    queries: int = 0  # of the ground truth; a searcher's only
+    queries: int = 0  # of the ground truth
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a searcher is told about an architecture."""
+    """What an oracle tells about an architecture."""
 
     accuracy: float  # fraction
     seconds: float  # simulated: what the training that the answer stands for took

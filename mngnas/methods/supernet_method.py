@@ -62,7 +62,7 @@ class SupernetMethod(Method):
 
     def __init__(self, config: Any, task: Task) -> None:
         super().__init__(config, task)
-        self.supernet = build_supernet(task.space, task.skeleton, task.seed).to(task.device)
+        self.supernet = self.first_supernet().to(task.device)
         fused = task.device.type == "cuda"
         self.optimizer = Sgd([*self.supernet.parameters(), *self.extra_parameters()], task.training, fused=fused)
         self.passes, self.images_seen, self.seconds = 0.0, 0, 0.0
@@ -79,6 +79,10 @@ class SupernetMethod(Method):
     def training_batch(self, number: int) -> Batch:
         """The pictures of the n-th step."""
         return self.task.training_batch(number)
+
+    def first_supernet(self) -> Supernet:
+        """The supernet before its first step, on the CPU."""
+        return build_supernet(self.space, self.task.skeleton, self.task.seed)
 
     def update(self, step: Step) -> None:
         """Change the weights by the gradients that `step` left."""

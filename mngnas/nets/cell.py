@@ -26,11 +26,12 @@ _COMPUTING = (SKIP, CONV_1X1, CONV_3X3, AVG_POOL)  # `none` gives nothing
 class EdgeConvs(nn.Module):
     """One convolution size of a cell: the six edges' weights in one tensor, so that the optimiser sees few tensors."""
 
-    def __init__(self, c: int, size: int, affine: bool) -> None:
+    def __init__(self, c: int, size: int, affine: bool, rows: int = len(EDGES)) -> None:
+        """`rows` other than the edges: weights that are no edge's own."""
         super().__init__()
-        self.weight = conv_parameter(len(EDGES), c, c, size)
-        self.scale = nn.Parameter(torch.ones(len(EDGES), c)) if affine else None
-        self.shift = nn.Parameter(torch.zeros(len(EDGES), c)) if affine else None
+        self.weight = conv_parameter(rows, c, c, size)
+        self.scale = nn.Parameter(torch.ones(rows, c)) if affine else None
+        self.shift = nn.Parameter(torch.zeros(rows, c)) if affine else None
         self.padding = size // 2
 
     def forward(self, x: Tensor, edge: int, norm: Norm) -> Tensor:
@@ -44,9 +45,9 @@ class EdgeConvs(nn.Module):
 class Cell(nn.Module):
     """The operations of all architectures in one cell of `c` channels."""
 
-    def __init__(self, c: int, affine: bool) -> None:
+    def __init__(self, c: int, affine: bool, rows: int = len(EDGES)) -> None:
         super().__init__()
-        self.conv1x1, self.conv3x3 = EdgeConvs(c, 1, affine), EdgeConvs(c, 3, affine)
+        self.conv1x1, self.conv3x3 = EdgeConvs(c, 1, affine, rows), EdgeConvs(c, 3, affine, rows)
 
     def operate(self, edge: int, op: int, x: Tensor, relu_x: Tensor | None, norm: Norm) -> Tensor:
         """One operation other than `none` on one edge; `relu_x` saves the ReLU where it is known already."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mngnas.methods.base import Task
-from mngnas.methods.info import Answer
+from mngnas.methods.info import TOLD, Answer
 from mngnas.methods.registry import methods, select
 from mngnas.settings import Augmentation, RetrainingConfig, ScoringConfig, TrainingConfig
 from mngnas.spaces.skeleton import Skeleton
@@ -109,7 +109,12 @@ def make(one, seed=0, task=None):
     method = one.entry.load()
     task = make_task(seed, skeleton=SHORT) if task is None else task
     config = method.Config(**{**SMALL.get(one.name, {}), **dict(one.changes)})
-    return method(config, task, ToyOracle()) if one.entry.info.kind == "searcher" else method(config, task)
+    return build(one.entry, config, task)
+
+
+def build(entry, config, task):
+    """A method, with the toy oracle where it is of a kind that is handed one."""
+    return entry.load()(config, task, *[ToyOracle()] * (entry.info.kind in TOLD))
 
 
 @dataclass

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,14 +13,14 @@ import torch
 
 from mngnas.methods.base import Method
 from mngnas.methods.gradient_method import GradientMethod
-from mngnas.methods.info import KINDS, Diary, MethodInfo
+from mngnas.methods.info import KINDS, TOLD, Diary, MethodInfo
 from mngnas.methods.registry import methods, parse_variant
 from mngnas.methods.searcher import Searcher
 from mngnas.methods.supernet_method import INHERITED, RETRAINED, SupernetMethod
+from mngnas.methods.supervised_method import SupervisedMethod
 from mngnas.methods.training_free_method import TrainingFreeMethod
 from mngnas.settings import ScoringConfig, Settings
 from mngnas.spaces.topology import TOPOLOGY
-from mngnas.train.scoring import Scorer
 from tests.methods.cases import (
     ARCHS,
     CASES,
@@ -32,6 +33,7 @@ from tests.methods.cases import (
     alike,
     all_scores,
     bits,
+    build,
     case,
     done,
     make,
@@ -46,6 +48,7 @@ BASES = {
     "supernet": SupernetMethod,
     "gradient": GradientMethod,
     "training-free": TrainingFreeMethod,
+    "supervised": SupervisedMethod,
     "searcher": Searcher,
 }
 TRAINING_CASES = [one for one in CASES if issubclass(BASES[one.entry.info.kind], SupernetMethod)]
@@ -74,7 +77,8 @@ def test_its_text_and_its_class_say_the_same(entry):
     assert issubclass(found, Method)
     assert issubclass(found.Config, Settings)
     kinds = [kind for kind, base in BASES.items() if issubclass(found, base)]
-    assert kinds == {"gradient": ["supernet", "gradient"]}.get(entry.info.kind, [entry.info.kind])
+    also = ["supernet"] if entry.info.kind in ("gradient", "supervised") else []
+    assert kinds == [*also, entry.info.kind]
 
 
 @every_method
@@ -199,7 +203,7 @@ def test_its_outcome_may_be_asked_for_at_any_time(one):
         assert (outcome.trace is not None) == (one.entry.info.kind == "searcher")
     cost = done(one).method.outcome().cost
     assert cost.passes == done(one).passes[-1]
-    assert (cost.queries > 0) == (one.entry.info.kind == "searcher")
+    assert (cost.queries > 0) == (one.entry.info.kind in TOLD)
 
 
 # ------------------------------------------------------------------------------------------------- methods with weights
@@ -211,28 +215,27 @@ def test_the_loss_of_inherited_weights_falls(one):
     assert after > before + 0.1
 
 
-@pytest.mark.parametrize("name", [name for name, entry in methods().items() if entry.info.kind == "supernet"])
+LEARNERS = [name for name, entry in methods().items() if entry.info.kind == "supernet"]
+
+
+@pytest.mark.parametrize("name", LEARNERS)
 def test_it_learns_what_can_be_learnt(name):
     """With its own default settings, on pictures that it has not seen."""
-    data = learnable_data(valid=100)
-    entry = methods()[name].load()
-    method = run(entry(entry.Config(), make_task(data=data, passes=SLOW.get(name, 300))))
+    entry, task = methods()[name], make_task(data=learnable_data(valid=100), passes=SLOW.get(name, 400))
+    task = replace(task, scoring=ScoringConfig(images=100, batch_size=50))
+    method = run(build(entry, entry.load().Config(), task))
     archs = [arch for arch in TOPOLOGY.sample_uniform(np.random.default_rng(0), 30) if 3 in arch[3:5]]
-    scorer = Scorer(method.supernet, ScoringConfig(images=100, batch_size=50), data.valid, data.train)
-    found = scorer(archs)
-    assert found.accuracy.mean() > 0.5
-    assert found.loss.mean() < np.log(10) - 0.4
+    found = method.scores(INHERITED, archs)
+    assert found["accuracy"].mean() > 0.5
+    assert -found["minus_loss"].mean() < np.log(10) - 0.4
 
 
 @every_supernet
 def test_it_trains_every_operation_of_every_edge(one):
     """Weight decay is off, so what has moved was trained. Several networks may share the architectures among them."""
     trained = dict[str, torch.Tensor]()
-    networks = [
-        {id(net): net for net in (method.network_of(arch) for arch in ARCHS)}.values()
-        for method in (done(one).method, make(one))
-    ]
-    for now, first in zip(*networks, strict=True):
+    method, fresh = done(one).method, make(one)
+    for now, first in {(method.network_of(arch), fresh.network_of(arch)) for arch in ARCHS}:
         for (name, value), start in zip(now.named_parameters(), first.parameters(), strict=True):
             moved = (value - start).detach().flatten(1).abs().amax(1) if value.ndim > 1 else value.detach() - start
             assert moved.any(), f"{name} was never trained"

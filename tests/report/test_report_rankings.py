@@ -9,7 +9,7 @@ from bench.report.runs import read_runs
 from bench.report.scores import GENERATOR_SEED, TAU
 from bench.report.sections.differences import differences, standards
 from bench.report.sections.opening import opening
-from bench.report.sections.rankings import SHOWN, csv_rows, rankings
+from bench.report.sections.rankings import SHOWN, csv_rows, rankings, scores_cell
 from bench.report.sections.references import references
 from bench.report.sections.tops import PLAIN, RESAMPLED, tops
 from bench.report.sections.variants import csv_rows as variants_rows
@@ -21,6 +21,7 @@ from bench.stats.metrics import kendall_tau_b
 from bench.study.scores import Scores
 from bench.truth import Measure
 from bench.truth.sources import nb201
+from mngnas.methods.info import Cost
 from mngnas.spaces.topology import TOPOLOGY
 from tests.report.made_up import (
     N_ARCH,
@@ -145,6 +146,21 @@ def test_a_training_free_method_and_a_searcher_beside_a_supernet(table, tmp_path
     (one,) = differences(study).pairs  # main rankings are compared, whatever their names
     taus = [rows[label].metrics[TAU.name].values for label in ("Counter", "Plain")]
     assert (one.a, one.by_score.difference, one.by_column) == ("Counter", paired_difference(*taus), {})
+
+
+def test_a_supervised_method_ranks_but_is_marked_with_what_it_read(table, tmp_path):
+    """It leads nothing, however well it ranks."""
+    small_study(tmp_path, table, ("plain",), seeds=(0, 1))
+    for seed, queries in ((0, 50), (1, 60)):
+        own = {"kind": "supervised", "oracle": {"measure": "digits valid"}, "cost": Cost(200.0, 100, 1.0, queries)}
+        write_run(tmp_path, table, "told", seed, index=SAMPLE, noise=0.001, **own)
+    study = read(tmp_path, table)
+    told, plain = sorted(rankings(study).rows, key=lambda row: not row.asked)
+    assert (told.label, told.queries) == ("told", (50, 60))
+    assert scores_cell(told).splitlines()[-1] == "supervised: reads 50 to 60 accuracies"
+    assert "supervised" not in scores_cell(plain)
+    assert told.metrics[TAU.name].spread.mean > plain.metrics[TAU.name].spread.mean
+    assert opening(study).leader.label == "Plain"
 
 
 def test_tau_csv_lists_both_intervals(full):

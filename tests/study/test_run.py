@@ -23,6 +23,8 @@ from bench.study.spec import PlannedRun, run_directory
 from bench.study.store import is_finished, load_run
 from bench.study.task import make_task
 from bench.study.work import do
+from bench.truth import load_table
+from bench.truth.oracle import TableOracle
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY
 from tests.tiny import FAIRNAS, SPOS, opened, tiny_study
@@ -162,6 +164,32 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, monkeypatch):
     begun._save()
     with pytest.raises(UserError, match=r"is a checkpoint of another run; delete it"):
         do(job)
+
+
+def test_what_a_supervised_run_read_is_in_its_record(tmp_path):
+    run = PlannedRun("landmark", {"landmarks": 7}, 0)
+    record = load_run(made(opened(tmp_path / "study", run), run)).record
+    table = load_table("digits201")
+    assert (record.method.kind, record.cost.queries) == ("supervised", 7)
+    assert record.oracle == TableOracle(table, "digits").about()
+    (told,) = record.diary.tables
+    accuracy = table.mean(table.shortest("digits", "valid"))
+    assert [row[1] for row in told.rows] == [accuracy[row[0]] for row in told.rows]
+    assert len({row[0] for row in told.rows}) == 7
+
+
+def test_a_supervised_run_without_its_table_is_an_error(tmp_path, monkeypatch):
+    run = PlannedRun("landmark", {}, 0)
+    directory = opened(tmp_path / "study", run, FAIRNAS)
+
+    def unreachable(*_, **__):
+        raise UserError("the table cannot be reached")
+
+    monkeypatch.setattr("bench.truth.load_table", unreachable)
+    with pytest.raises(UserError, match=r"^the table cannot be reached$"):
+        made(directory, run)
+    assert not is_finished(run_directory(directory, run))
+    assert is_finished(made(directory, FAIRNAS))
 
 
 def test_weights_that_diverge_stop_the_run(tmp_path):

@@ -14,7 +14,7 @@ from mngnas.settings import ScoringConfig
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import TOPOLOGY
 from mngnas.train.scoring import Scorer
-from tests.methods.cases import ARCHS, METHODS, ToyOracle, all_scores, make_task
+from tests.methods.cases import ARCHS, METHODS, all_scores, build, make_task
 from tests.train.pictures import learnable_images, random_batch
 
 pytestmark = [
@@ -34,7 +34,7 @@ def method_on(device, name, config=None, **training):
     data = ImageData(*(learnable_images(160, seed).to(device) for seed in (0, 1, 2)))
     task = make_task(data=data, skeleton=SKELETON, **training)
     config = config or entry.Config(**CHANGES.get(name, {}))
-    return entry(config, task, ToyOracle()) if entry.info.kind == "searcher" else entry(config, task)
+    return build(METHODS[name], config, task)
 
 
 @pytest.fixture(autouse=True)

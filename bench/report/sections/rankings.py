@@ -30,6 +30,7 @@ class ResultRow(OfMethod):
 
     is_main: bool  # whether it is its method's main ranking
     asked: bool  # whether the method was allowed to ask the ground truth
+    queries: tuple[int, ...]  # accuracies of the ground truth that it read; of each seed
     seeds: tuple[int, ...]
     is_sample: bool  # whether some architecture with a ground truth has no score
     n_not_finite: tuple[int, ...]  # architectures without a finite score, which stand last; of each seed
@@ -74,6 +75,7 @@ def _measured(study: StudyRuns, method: Method) -> ResultRow:
         *method.identity,
         is_main=method.is_main,
         asked=method.asked,
+        queries=tuple(scored.run.record.cost.queries for scored in seeds),
         seeds=method.seed_numbers,
         is_sample=any(len(scored.true) < n_known for scored in seeds),
         n_not_finite=tuple(scored.n_not_finite for scored in seeds),
@@ -131,11 +133,13 @@ def _row(row: ResultRow, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def scores_cell(row: ResultRow) -> str:
-    """The ranking, and of how many architectures it is."""
+    """The ranking, of how many architectures it is, and what it read of the ground truth."""
     n = count(row.metrics[TAU.name].n)
     lines = [row.scores, f"a sample, n = {n}" if row.is_sample else f"all, n = {n}"]
     if any(row.n_not_finite):
         lines.append(f"{count(row.n_not_finite)} not finite")
+    if row.asked:
+        lines.append(f"supervised: reads {count(row.queries)} accuracies")
     return "\n".join(lines)
 
 
