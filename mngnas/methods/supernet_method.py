@@ -60,7 +60,7 @@ class SupernetMethod(Method):
 
     def __init__(self, config: Any, task: Task) -> None:
         super().__init__(config, task)
-        self.supernet = build_supernet(task.space, task.skeleton, task.seed).to(task.device)
+        self.supernet = self.first_supernet().to(task.device)
         fused = task.device.type == "cuda"
         self.optimizer = Sgd([*self.supernet.parameters(), *self.extra_parameters()], task.training, fused=fused)
         self.passes, self.images_seen, self.seconds = 0.0, 0, 0.0
@@ -73,6 +73,10 @@ class SupernetMethod(Method):
     def step(self, step: Step) -> StepResult:
         """Leave the gradients of one update in the parameters, which have none before."""
         raise NotImplementedError
+
+    def first_supernet(self) -> Supernet:
+        """The supernet before training, on the CPU; by default the one of the task's space."""
+        return build_supernet(self.space, self.task.skeleton, self.task.seed)
 
     def extra_parameters(self) -> list[nn.Parameter]:
         """Parameters that the same optimiser updates besides the supernet's; asked for once, after `supernet` is."""

@@ -23,8 +23,13 @@ METHODS = methods((TOYS,))
 # So that within a small budget every round searches, retrains at least a step and perturbs at least a step.
 SMALL = {
     "mngnas": {"warmup": 0.1, "search_share": 0.1, "retraining_share": 0.3, "perturbation_share": 0.25},
+    "sdarts-adv": {"attack_steps": 1},
+    "setn": {"candidates": 10},
+    "enas": {"candidates": 10, "draws": 5},
     "toy-random": {"seconds": 100.0},
 }
+LONGER = {"darts-v2": 250, "sdarts-adv": 200}  # passes, where a step takes about 20 of them
+VARIANTS = ("gdas[unselected=ones]", "setn[pictures=own batch]")  # that `ablate` does not run
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
 EARLY = 6  # steps
@@ -85,13 +90,13 @@ def rows():
     return [case(line) for line in lines if line]
 
 
-CASES = list(dict.fromkeys([*map(Case, METHODS), *rows()]))
+CASES = list(dict.fromkeys([*map(Case, METHODS), *rows(), *map(case, VARIANTS)]))
 
 
 def make(one, seed=0, task=None):
     """A method that has done nothing yet."""
     method = one.entry.load()
-    task = make_task(seed, skeleton=SHORT) if task is None else task
+    task = make_task(seed, skeleton=SHORT, passes=LONGER.get(one.name, TRAINING.passes)) if task is None else task
     config = method.Config(**{**SMALL.get(one.name, {}), **dict(one.changes)})
     return method(config, task, ToyOracle()) if one.entry.info.kind == "searcher" else method(config, task)
 
@@ -173,7 +178,7 @@ def learnt_bits(one):
     """What counts of a run: weights, those of all snapshots, architecture parameters, all scores and the proposal."""
     method, scores = done(one).method, done(one).after
     state = method.state_dict()
-    learnt = {name: state[name] for name in ("supernet", "extra", "alpha") if name in state}
+    learnt = {name: state[name] for name in ("supernet", "extra", "architecture") if name in state}
     pool = [network for *_, network in state.get("pool", ())]
     outcome = method.outcome()
     return bits([learnt, pool, scores, outcome.proposal, outcome.trace and list(outcome.trace.arch_index)])
