@@ -12,6 +12,7 @@ runs the edges that a path leaves out as dead: by multiply-adds it is 5.6 (prese
 mean paths.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from mngnas.spaces import Arch
 
 ARCHITECTURE_PARAMETERS = "architecture parameters"
 _FIRST_VALUES = 1e-3  # standard deviation
+_ALMOST_ONE = math.nextafter(1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ class ArchitectureMethod(SupernetMethod):
         """What is done once, after training, where `closing_price` is not 0: put the proposal into `chosen`."""
 
     # --------------------------------------------------------------------------------------------------- the procedure
+
+    @property
+    def spent(self) -> float:
+        """The share of the budget spent, 0..1; less than 1 while the closing is due."""
+        due = self._kept_back and not self.chosen
+        return min(super().spent, _ALMOST_ONE) if due else super().spent
 
     def advance(self) -> None:
         """One step, or the closing."""
