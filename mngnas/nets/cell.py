@@ -6,6 +6,8 @@ path have the same architecture. Per edge of each cell there is one 1x1 and one 
 architecture that puts it there.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -20,8 +22,6 @@ from mngnas.spaces import Arch
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, N_NODES, NONE, OPERATIONS, SKIP, TOPOLOGY
 
-_COMPUTING = (SKIP, CONV_1X1, CONV_3X3, AVG_POOL)  # `none` gives nothing
-
 
 class EdgeConvs(nn.Module):
     """One convolution size of a cell: the six edges' weights in one tensor, so that the optimiser sees few tensors."""
@@ -34,12 +34,16 @@ class EdgeConvs(nn.Module):
         self.shift = nn.Parameter(torch.zeros(rows, c)) if affine else None
         self.padding = size // 2
 
-    def forward(self, x: Tensor, edge: int, norm: Norm) -> Tensor:
-        """Convolve with one edge's weights and normalise."""
+    def forward(self, x: Tensor, edge: int, norm: Norm, factor: Tensor | None = None) -> Tensor:
+        """Convolve with one edge's weights and normalise; `factor` `[]` multiplies the result."""
         y = F.conv2d(x, self.weight[edge].to(x.dtype), padding=self.padding)
-        if self.scale is None or self.shift is None:
-            return norm(y, None, None)
-        return norm(y, self.scale[edge], self.shift[edge])
+        scale = None if self.scale is None else self.scale[edge]
+        shift = None if self.shift is None else self.shift[edge]
+        if factor is not None:
+            # Not `expand`: PyTorch's backward pass of BatchNorm misreads a scale whose numbers share one place.
+            scale = factor.repeat(y.shape[1]) if scale is None else factor * scale
+            shift = None if shift is None else factor * shift
+        return norm(y, scale, shift)
 
 
 class Cell(nn.Module):
@@ -78,17 +82,36 @@ class Cell(nn.Module):
     def mixed(self, x: Tensor, weights: Tensor, norm: Norm) -> Tensor:
         """The cell's output with every operation on every edge, times its weight `[n_edge, n_operation]`."""
         nodes: list[Tensor | None] = [x, *[None] * (N_NODES - 1)]
+        inputs: dict[int, MixtureInput] = {}
         for edge, (source, target) in enumerate(EDGES):
-            value = nodes[source]
-            assert value is not None
-            relu = F.relu(value)
-            parts = [weights[edge, op] * self.operate(edge, op, value, relu, norm) for op in _COMPUTING]
-            mixture = torch.stack(parts).sum(0)
-            so_far = nodes[target]
-            nodes[target] = mixture if so_far is None else so_far + mixture
+            if source not in inputs:
+                inputs[source] = MixtureInput.of(nodes[source])
+            mixture, so_far = self.mix(edge, inputs[source], weights[edge], norm), nodes[target]
+            nodes[target] = mixture if so_far is None else so_far.add_(mixture)
         found = nodes[-1]
         assert found is not None
         return found
+
+    def mix(self, edge: int, x: "MixtureInput", weights: Tensor, norm: Norm) -> Tensor:
+        """All operations of one edge, times their weights `[n_operation]`, in a tensor of its own."""
+        y: Tensor = self.conv3x3(x.relu, edge, norm, weights[CONV_3X3])
+        y.add_(self.conv1x1(x.relu, edge, norm, weights[CONV_1X1]))
+        return y.add_(weights[SKIP] * x.value).add_(weights[AVG_POOL] * x.pooled)
+
+
+@dataclass(frozen=True)
+class MixtureInput:
+    """A node, and what all edges from it compute."""
+
+    value: Tensor
+    relu: Tensor
+    pooled: Tensor
+
+    @classmethod
+    def of(cls, value: Tensor | None) -> "MixtureInput":
+        """Of a node that is complete."""
+        assert value is not None
+        return cls(value, F.relu(value), average_pool_3x3(value))
 
 
 class CellWeights(Supernet):
@@ -96,13 +119,14 @@ class CellWeights(Supernet):
 
     space = TOPOLOGY
 
-    def __init__(self, skeleton: Skeleton, seed: int) -> None:
+    def __init__(self, skeleton: Skeleton, seed: int, cell: Callable[[int, bool], Cell] = Cell) -> None:
+        """`cell` makes a cell of so many channels, with or without learnt scale and shift."""
         super().__init__()
         self.skeleton = skeleton
         widths = skeleton.widths
         reduction = ResidualReduction if skeleton.residual_reduction else PooledReduction
         self.stem = ConvNorm(skeleton.in_channels, widths[0], 3)
-        self.cells = nn.ModuleList(Cell(widths[stage], skeleton.affine) for stage in skeleton.stage_of_cell)
+        self.cells = nn.ModuleList(cell(widths[stage], skeleton.affine) for stage in skeleton.stage_of_cell)
         self.reductions = nn.ModuleList(reduction(a, b) for a, b in pairwise(widths))
         self.last_scale = nn.Parameter(torch.ones(widths[-1]))
         self.last_shift = nn.Parameter(torch.zeros(widths[-1]))

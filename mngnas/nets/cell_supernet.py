@@ -43,10 +43,10 @@ class CellSupernet(CellWeights):
 
     def mixed(self, images: Tensor, weights: Tensor, norm: Norm = batch_norm) -> Output:
         """Run all operations of every edge, times their weights `[6, 5]`; `none` gives nothing."""
+        return self.through(images, lambda cell, x: cell.mixed(x, weights, norm), norm)
 
-        def run(cell: Cell, x: Tensor) -> Tensor:
-            return cell.mixed(x, weights, norm)
-
+    def through(self, images: Tensor, run: Callable[[Cell, Tensor], Tensor], norm: Norm = batch_norm) -> Output:
+        """The whole network with `run(cell, x)` in every cell's place."""
         return self._after_first_cell(run(self.first_cell, self.stem(images, norm)), run, norm)
 
     def per_cell(self, images: Tensor, archs: Sequence[Arch]) -> Output:

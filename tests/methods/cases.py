@@ -24,15 +24,21 @@ METHODS = methods((TOYS,))
 SMALL = {
     "mngnas": {"warmup": 0.1, "search_share": 0.1, "retraining_share": 0.3, "perturbation_share": 0.25},
     "cream": {"every": 5},
+    "sdarts-adv": {"attack_steps": 1},
+    "pc-darts": {"parts": 2},  # one channel alone has nothing to learn before its BatchNorm
+    "setn": {"candidates": 10},
+    "enas": {"candidates": 10, "draws": 5},
 }
+LONGER = {"darts-v2": 250, "sdarts-adv": 200, "setn": 200}  # passes, where steps take many of them
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
 EARLY = 6  # steps
 SLOW = {"sandwich": 900, "sumnas": 400}  # passes until much has been learnt: most paths learn from a path that learns
-VARIANTS = (  # of methods that have no rows
+VARIANTS = (  # that `ablate` does not run
     "cream[meta_rate=0.0]",
     "dynas[momenta=false]",
     "dynas[rates=false]",
+    "gdas[unselected=ones]",
     "pa-da[paths=false]",
     "pa-da[pictures=false]",
     "pa-da[weights=true]",
@@ -40,6 +46,7 @@ VARIANTS = (  # of methods that have no rows
     "rsps[batch=8]",
     "rsps[per_cell=true]",
     "sandwich[between=1]",
+    "setn[pictures=own batch]",
     "sumnas[momentum_stays=false]",
 )
 ARCHS = TOPOLOGY.sample_uniform(np.random.default_rng(5), 12)
@@ -107,7 +114,7 @@ CASES = list(dict.fromkeys([*map(Case, METHODS), *rows(), *map(case, VARIANTS)])
 def make(one, seed=0, task=None):
     """A method that has done nothing yet."""
     method = one.entry.load()
-    task = make_task(seed, skeleton=SHORT) if task is None else task
+    task = make_task(seed, skeleton=SHORT, passes=LONGER.get(one.name, TRAINING.passes)) if task is None else task
     config = method.Config(**{**SMALL.get(one.name, {}), **dict(one.changes)})
     return build(one.entry, config, task)
 
@@ -194,7 +201,7 @@ def learnt_bits(one):
     """What counts of a run: weights, those of all snapshots, architecture parameters, all scores and the proposal."""
     method, scores = done(one).method, done(one).after
     state = method.state_dict()
-    learnt = {name: state[name] for name in ("supernet", "extra", "alpha") if name in state}
+    learnt = {name: state[name] for name in ("supernet", "extra", "architecture") if name in state}
     pool = [network for *_, network in state.get("pool", ())]
     outcome = method.outcome()
     return bits([learnt, pool, scores, outcome.proposal, outcome.trace and list(outcome.trace.arch_index)])

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mngnas.methods.base import Method
-from mngnas.methods.gradient_method import GradientMethod
+from mngnas.methods.gradient_method import ArchitectureMethod
 from mngnas.methods.info import KINDS, TOLD, Diary, MethodInfo
 from mngnas.methods.registry import methods, parse_variant
 from mngnas.methods.searcher import Searcher
@@ -46,7 +46,7 @@ from tests.train.pictures import learnable_data
 
 BASES = {
     "supernet": SupernetMethod,
-    "gradient": GradientMethod,
+    "gradient": ArchitectureMethod,
     "training-free": TrainingFreeMethod,
     "supervised": SupervisedMethod,
     "searcher": Searcher,
@@ -112,7 +112,7 @@ def test_it_runs_to_its_end_and_no_further(one):
     assert all(0 <= before < 1 for before in found.spent[:-1])
     assert all(before < after for before, after in pairwise(found.spent))
     if found.passes[-1]:
-        assert found.passes[-2] < TRAINING.passes <= found.passes[-1]
+        assert found.passes[-2] < found.method.task.training.passes <= found.passes[-1]
         assert found.method.images_seen <= found.method.passes * TRAINING.batch_size
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from mngnas.methods.gradient_method import GradientMethod
 from mngnas.methods.info import MethodInfo
 from mngnas.methods.supernet_method import SupernetMethod
 from mngnas.methods.training_free_method import TrainingFreeMethod
@@ -19,29 +18,6 @@ class ToyConfig(Settings):
 
     paths: int = setting(1, 1, 5)
     idle: int = setting(0, 0, 9)
-
-
-class ToyDarts(GradientMethod):
-    """First order: alpha by the mixture on validation pictures, weights by the mixture on training pictures."""
-
-    info = MethodInfo("toy-darts", "Toy DARTS", "Liu et al. 2019", "mixture of all operations, first order", "gradient")
-
-    def weight_step(self, step):
-        return self.train_mixture(step.batch, self.mixture_weights(step.rng).detach())
-
-
-class ToyGdas(GradientMethod):
-    """Alpha by a noisy mixture, weights by one sampled path."""
-
-    info = MethodInfo("toy-gdas", "Toy GDAS", "Dong & Yang 2019", "one path, sampled by alpha", "gradient")
-
-    def mixture_weights(self, rng):
-        noise = torch.as_tensor(rng.gumbel(size=tuple(self.alpha.shape)), dtype=torch.float32)
-        return (self.alpha + noise).softmax(1)
-
-    def weight_step(self, step):
-        sampled = self.mixture_weights(step.rng).detach().argmax(1).tolist()
-        return self.train_paths(step.batch, [tuple(sampled)])
 
 
 class ToyFewShot(SupernetMethod):
