@@ -241,3 +241,9 @@ def wait_for(lease: Lease, job: Job, seconds: float = 0.5, check: Callable[[], N
             return True
         time.sleep(seconds)
     return False
+
+
+def wait_until_free(lease: Lease, seconds: float = 0.5) -> None:
+    """Wait until the lease is ours."""
+    while not lease.acquire():
+        time.sleep(seconds)
