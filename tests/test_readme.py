@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,18 @@ def results_table():
 
 def test_the_readme_says_what_the_studies_say():
     assert results_table().page() == (ROOT / "README.md").read_text(encoding="utf-8"), "run scripts/results_table.py"
+
+
+def test_the_readmes_code_runs(capsys):
+    """And its numbers are those of the table above it."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] in code
+    assert "5,049" in lines[3]
+    (tau,) = re.findall(r"parameter count \| (\.\d+) \|.* 5,049 \|", page)
+    assert f"value=0{tau}" in lines[-1]
 
 
 def test_the_table_is_of_one_protocol():

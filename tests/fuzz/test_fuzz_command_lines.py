@@ -19,6 +19,7 @@ WORDS = {
         "pack",
         "data",
         "evaluate",
+        "query",
         "speed",
         "evalute",
         "",
@@ -29,7 +30,20 @@ WORDS = {
     "option": [
         *("--benchmark", "--dataset", "--strategy", "--seeds", "--preset", "--set", "--like", "--out", "--device"),
         *("--jobs", "--methods-from", "--mirror", "--archive", "--trust-archive", "--rows", "--split", "--epochs"),
-        *("--resamples", "--metrics", "--column", "--json", "--archs", "--steps", "--seconds", "--help", "-h", "--no"),
+        *(
+            "--resamples",
+            "--metrics",
+            "--column",
+            "--json",
+            "--archs",
+            "--steps",
+            "--seconds",
+            "--svg",
+            "--latency",
+            "--help",
+            "-h",
+            "--no",
+        ),
     ],
     "value": [
         *("digits201", "nb201", "nats", "nasbench201", "digits", "cifar10", "cpu", "cuda", "tpu", "valid", "test"),
@@ -61,6 +75,7 @@ OWN = {  # options that a command has: with others it goes no further
     "report": WORDS["option"][11:18],
     "brief": ["--archs", "--steps", "--jobs"],
     "evaluate": [*WORDS["option"][:2], *WORDS["option"][11:21]],
+    "query": ["--benchmark", "--mirror", "--archive", "--json", "--svg", "--latency", "--digits-order"],
     "speed": ["--seconds", "--device"],
 }
 
@@ -112,7 +127,7 @@ def drawn(draw: random.Random, places) -> list[str]:
     words = [draw.choice(WORDS["command"][: len(COMMANDS)]) if draw.random() < 0.9 else draw.choice(WORDS["command"])]
     if words == ["data"]:
         words.append(draw.choice(WORDS["action"]))
-    if words[0] in ("report", "brief", "pack", "evaluate"):
+    if words[0] in ("report", "brief", "pack", "evaluate", "query"):
         words.append(draw.choice(WORDS["value"]))
     for _ in range(draw.randrange(5)):
         own = OWN.get(words[0]) if draw.random() < 0.8 else None

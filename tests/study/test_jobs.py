@@ -33,6 +33,7 @@ def toy(tmp_path, monkeypatch):
         "def execute(job, report):\n"
         "    with (job.directory / 'began').open('a') as out:\n"
         "        out.write('x')\n"
+        "    (job.directory / 'process').write_text(str(os.getpid()))\n"
         "    report(Status('working', 0.5, 1.0))\n"
         "    time.sleep(job.arguments.get('sleep', 0))\n"
         "    kind = job.arguments.get('fail')\n"
@@ -98,6 +99,57 @@ def test_what_is_done_is_left_alone_and_a_failure_is_forgotten_with_the_next_try
     assert LocalExecutor(1).run([first, again], quiet) == []
     assert (first.directory / "began").read_text() == "x"
     assert not (again.directory / "error.json").exists()
+
+
+@pytest.fixture
+def light(toy, monkeypatch):
+    """The same work, of which a process does many."""
+    monkeypatch.setattr("bench.study.executor.LIGHT", {"toy"})
+    return toy
+
+
+def began_in(jobs):
+    """The process of each job, in their order."""
+    return [(job.directory / "process").read_text() if (job.directory / "process").exists() else "" for job in jobs]
+
+
+def test_a_process_does_many_light_jobs(light):
+    jobs = [light(f"j{i}") for i in range(9)]
+    seen = []
+    assert LocalExecutor(2).run(jobs, seen.append) == []
+    assert all(job.is_done for job in jobs)
+    assert len(set(began_in(jobs))) == 2
+    for job in jobs:
+        assert {path.name for path in job.directory.iterdir()} == {"job.json", "result", "began", "process"}
+    assert (seen[-1].done, seen[-1].failed, seen[-1].waiting) == (9, 0, 0)
+    assert all(one.done + one.failed + one.waiting + len(one.working) <= 9 + 2 for one in seen)
+
+
+def test_light_jobs_fail_alone(light):
+    """Each has its own reason and log; one that ends its process takes no other with it."""
+    kinds = {1: "user", 3: "bug", 5: "die", 6: "disk"}
+    jobs = [light(f"j{i}", fail=kinds.get(i)) for i in range(9)]
+    failures = {one.job.name: one.reason for one in LocalExecutor(1).run(jobs, quiet)}
+    assert [job.is_done for job in jobs] == [i not in kinds for i in range(9)]
+    assert set(failures) == {f"j{i}" for i in kinds}
+    assert failures["j1"] == "a mistake of yours"
+    assert failures["j3"] == f"RuntimeError: ours (all of it: {jobs[3].directory / 'log.txt'})"
+    assert failures["j5"].startswith("exit status 9, it said nothing")
+    assert failures["j6"] == "some/file: No space left on device"
+    assert "Traceback" in (jobs[3].directory / "log.txt").read_text()
+    assert not (jobs[2].directory / "log.txt").exists()
+    assert all((job.directory / "began").read_text() == "x" for job in jobs)  # none was done twice
+    assert not any((job.directory / LEASE).exists() for job in jobs if job.name != "j5")
+    processes = began_in(jobs)
+    assert len(set(processes[:6])) == 1
+    assert len(set(processes[6:])) == 1
+    assert processes[0] != processes[8]
+
+
+def test_heavy_jobs_have_a_process_each(toy):
+    jobs = [toy(f"j{i}") for i in range(3)]
+    assert LocalExecutor(2).run(jobs, quiet) == []
+    assert len(set(began_in(jobs))) == 3
 
 
 def test_two_processes_never_do_the_same_job(toy):

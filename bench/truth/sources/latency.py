@@ -6,6 +6,7 @@ the times of all architectures in the official order; a number behind a device i
 
 import io
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,11 @@ def _file(device: str, sha256: str) -> RemoteFile:
 
 
 FILES = {device: _file(device, sha256) for device, sha256 in _SHA256.items()}
+
+
+def measures(search_space: str, datasets: Iterable[str]) -> bool:
+    """Whether the devices ran the networks of a table of this search space and these data sets."""
+    return search_space == SPACE.name and not set(DATASETS).isdisjoint(datasets)
 
 
 def file_of(device: str, search_space: str, dataset: str) -> RemoteFile:
