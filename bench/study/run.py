@@ -32,7 +32,7 @@ from mngnas.spaces import Arch
 
 METHOD_STATE = "method.pt"
 TRAINING = "training"
-_SECONDS_BETWEEN_EVENTS = 5.0
+_SECONDS_BETWEEN_REPORTS, _SECONDS_BETWEEN_EVENTS = 0.5, 5.0
 
 
 def execute(job: Job, report: Report) -> None:
@@ -155,7 +155,7 @@ class _Run:
 
     def _tell(self, phase: str) -> None:
         """Report, twice a second at most, with an estimate of the seconds left from the speeds seen so far."""
-        if time.monotonic() - self.told_at < 0.5:
+        if time.monotonic() - self.told_at < _SECONDS_BETWEEN_REPORTS:
             return
         self.told_at = time.monotonic()
         self._say(phase)

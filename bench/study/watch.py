@@ -60,13 +60,16 @@ def _watched(event: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _queue(directory: Path) -> dict[str, str]:
-    """What SLURM says of the runs that were submitted; nothing where there is none to be asked."""
+    """What SLURM says of the runs that were submitted; nothing where there is none that answers."""
     from bench.study.slurm import elements_of, states
 
     elements = elements_of(directory)
     if not elements or shutil.which("squeue") is None:
         return {}
-    known = states()
+    try:
+        known = states()
+    except UserError:
+        return {}
     return {name: f"{element} {known[element]}" for name, element in elements.items() if element in known}
 
 
