@@ -34,7 +34,7 @@ def test_the_readmes_code_runs(capsys):
     exec(compile(code, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] in code
-    assert "5,049" in lines[3]
+    assert "5,049" in lines[4]
     (tau,) = re.findall(r"parameter count \| (\.\d+) \|.* 5,049 \|", page)
     assert f"value=0{tau}" in lines[-1]
 

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.provenance import versions
 from bench.study.jobs import Job
@@ -22,6 +23,10 @@ from mngnas.methods.base import Method
 from mngnas.methods.info import Cost, MethodInfo
 from mngnas.methods.registry import MethodEntry, method_entry
 from mngnas.settings import Settings
+
+if TYPE_CHECKING:
+    from bench.truth import Table
+    from bench.truth.oracle import TableOracle
 
 RUN, SEARCH = "run", "search"  # kinds of work
 
@@ -119,3 +124,21 @@ def begun(study: Study, directory: Path, run: PlannedRun) -> Begun:
     if reason := entry.info.not_in.get(study.space):
         raise UserError(f"{run.method} does not run in {study.space}: {reason}")
     return Begun(study, directory, run, entry, method_config(entry, study.preset, run.changes))
+
+
+def oracle_of(study: Study, seed: int | None = None) -> "TableOracle":
+    """What a method that may ask the ground truth is handed; raises `UserError` if the table is not the study's."""
+    from bench.truth.oracle import TableOracle
+
+    table = _table(study.benchmark, study.mirror, study.archive)
+    if table.checksum != study.table_checksum:
+        raise UserError(f"this study was made with another table {study.benchmark!r}")
+    return TableOracle(table, study.dataset, seed=seed)
+
+
+@lru_cache(maxsize=1)
+def _table(benchmark: str, mirror: str | None, archive: str | None) -> "Table":
+    """The ground truth, read once for all runs of a process; a run that asks nothing does not open it."""
+    from bench.truth import load_table
+
+    return load_table(benchmark, mirror=mirror, path=Path(archive) if archive else None)

@@ -16,7 +16,7 @@ from mngnas.errors import UserError
 _ROOT = Path(__file__).resolve().parents[2]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _SECONDS_BETWEEN_LOOKS = 0.2
-_MOST_LIGHT = 100  # jobs of one process
+_LEAST_LIGHT, _MOST_LIGHT = 10, 100  # jobs of one process, while there are so many
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _take(waiting: list[Job], parallel: int) -> list[Job]:
     n = 1
     if waiting[0].work in LIGHT:
         light = next((i for i, job in enumerate(waiting) if job.work not in LIGHT), len(waiting))
-        n = min(_MOST_LIGHT, -(-light // parallel))
+        n = min(light, _MOST_LIGHT, max(_LEAST_LIGHT, -(-light // parallel)))
     taken = waiting[:n]
     del waiting[:n]
     return taken

@@ -6,18 +6,14 @@ It is light: no pictures, and no torch but for a checkpoint or a method that nee
 
 import time
 from functools import lru_cache
-from pathlib import Path
 
 from bench.provenance import commit, cpu_name
-from bench.study.begin import begin, now
+from bench.study.begin import begin, now, oracle_of
 from bench.study.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from bench.study.jobs import Job, Status
 from bench.study.scores import RunScores
 from bench.study.store import save_run
 from bench.study.work import Report, checkpoint_seconds
-from bench.truth import Table, load_table
-from bench.truth.oracle import TableOracle
-from mngnas.errors import UserError
 from mngnas.methods.base import SearchTask
 from mngnas.methods.searcher import Searcher
 from mngnas.spaces import space_named
@@ -27,10 +23,7 @@ def execute(job: Job, report: Report) -> None:
     """Bring the search to its end, from its last checkpoint if there is one."""
     run = begin(job)
     study, search_class = run.study, run.entry.load()
-    table = _table(study.benchmark, study.mirror, study.archive)
-    if table.checksum != study.table_checksum:
-        raise UserError(f"this study was made with another table {study.benchmark!r}")
-    oracle = TableOracle(table, study.dataset, seed=run.run.seed)
+    oracle = oracle_of(study, run.run.seed)
     assert issubclass(search_class, Searcher), "searches alone are work of this kind"
     method = search_class(run.config, SearchTask(space_named(study.space), run.run.seed), oracle)
     started, (head, dirty) = now(), _commit()
@@ -49,12 +42,6 @@ def execute(job: Job, report: Report) -> None:
     record = run.record(method, cpu_name(1), started, (head, dirty), oracle=oracle.about())
     save_run(run.directory, record, RunScores({}, None, method.outcome().trace))
     remove_checkpoints(run.directory)
-
-
-@lru_cache(maxsize=1)
-def _table(benchmark: str, mirror: str | None, archive: str | None) -> Table:
-    """The ground truth, read once for all runs of a process."""
-    return load_table(benchmark, mirror=mirror, path=Path(archive) if archive else None)
 
 
 @lru_cache(maxsize=1)

@@ -123,8 +123,7 @@ def _lines(found: Found) -> list[str]:
         lines.append(f"its live graph is that of index {found.canonical}")
     if not found.known:
         return [*lines, "the table has no ground truth of it", *_costs(found)]
-    rows = [("data set", "split", "epochs", "", "mean", "rank", "seeds")]
-    rows += [_row(one) for one in found.measured]
+    rows = [("data set", "split", "epochs", "", "mean", "rank", "seeds"), *map(_row, found.measured)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     table = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return [*lines, "", *table, "", *_costs(found)]

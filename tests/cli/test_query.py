@@ -89,7 +89,7 @@ def test_latencies_are_shown_when_they_are_here_or_asked_for(capsys, monkeypatch
     [
         (["15625"], "architecture index 15625 is outside 0..15624"),
         (["hello"], "'hello' is no architecture of NAS-Bench-201"),
-        (["999999"], "'999999'"),
+        (["999999"], "999999 is outside 0..15624"),
         (["|nor_conv_3x3~0|"], "departs from"),
         (["1", "--digits-order", "nobody"], "nobody"),
         (["1", "--benchmark", "nb20"], "did you mean 'nb201'"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUMBERED = 12  # methods up to which the numbers are in the cells
-_LONGEST = 44  # characters of a name
+_LONGEST = 36  # characters of a name
 _SCALE = 1.0  # inches, of the scale of colours
 
 
@@ -56,7 +56,7 @@ def err_alike(methods: Sequence[OfMethod], scores: Sequence[np.ndarray], true: n
             tau[a, b], held[a, b] = tau[b, a], held[b, a] = pairs.taus(a, b)
     order = _leaf_order(held)
     square = np.ix_(order, order)
-    return Alike(tuple(methods[place] for place in order), n[square], tau[square], held[square])
+    return Alike(tuple(OfMethod(*methods[place].identity) for place in order), n[square], tau[square], held[square])
 
 
 class PairTaus:
@@ -148,7 +148,7 @@ def csv_rows(numbers: Alike) -> Iterator[CsvRow]:
 
 def draw_alike(numbers: Alike) -> "Figure":
     """The matrix and its scale; rows are named, columns have the numbers of the rows."""
-    names = 0.058 * min(_LONGEST, 3 + max(len(method.label) for method in numbers.methods))  # inches, about
+    names = 0.066 * (4 + min(_LONGEST, max(len(method.label) for method in numbers.methods)))  # inches, about
     side = min(0.5 * len(numbers.methods), WIDTH - names - _SCALE)
     figure, (ax,) = panels(1, 1, (names + side + _SCALE, max(side, 1.6) + 0.4))
     plot_alike(ax, numbers)

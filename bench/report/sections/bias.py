@@ -139,6 +139,7 @@ def plot_bias(ax: "Axes", numbers: Biases, trait: str) -> "Axes":
     ax.set_title(short(trait))
     name_rows(ax, [row.label for row in numbers.rows], np.clip(ends, -1, 1))
     ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.spines["left"].set_visible(False)
     low, high = ax.get_xlim()
     ax.set_xlim(low - 0.08 * (high - low), high + 0.08 * (high - low))  # half a marker in a narrow panel

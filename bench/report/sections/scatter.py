@@ -73,8 +73,9 @@ def rank_scatter(
     if keep.sum() < 2:
         return None
     ranks = [rankdata(-mean_ranks(rows, keep)) for rows in scores]
+    x, y = (OfMethod(*method.identity) for method in methods)
     n_seed = len(scores[0]), len(scores[1])
-    return RankScatter(*methods, n_seed, target, *pair.taus(0, 1), np.flatnonzero(keep), *ranks, true[keep])
+    return RankScatter(x, y, n_seed, target, *pair.taus(0, 1), np.flatnonzero(keep), *ranks, true[keep])
 
 
 # --------------------------------------------------------------------------------------------------------------- words
@@ -112,7 +113,7 @@ def csv_rows(numbers: RankScatter) -> Iterator[CsvRow]:
 
 def draw_scatter(numbers: RankScatter) -> "Figure":
     """One panel and the scale of its colours."""
-    figure, (ax,) = panels(1, 1, (5.2, 4.3))
+    figure, (ax,) = panels(1, 1, (5.6, 4.3))
     plot_scatter(ax, numbers)
     points = ax.collections[0]
     edges = np.asarray(points.norm.boundaries) if hasattr(points.norm, "boundaries") else np.array([])
