@@ -4,13 +4,18 @@ import argparse
 import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.truth import TABLES, Table, load_table
 from mngnas.errors import UserError, unknown
 
+if TYPE_CHECKING:
+    from bench.study.executor import Executor
+
 PROGRAM = "run_bench.py"
 MOST_SEEDS = 100_000
+
+_OF_SLURM = ("partition", "minutes", "memory_gb", "gpus", "at_once")
 
 Commands = Any  # what argparse's add_subparsers gives; its type is private
 
@@ -51,6 +56,26 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """How many processes."""
     parser.add_argument("--jobs", type=positive, help="processes side by side (default: one a core; on a GPU one)")
+
+
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """Who does the runs."""
+    parser.add_argument(
+        "--executor",
+        default="local",
+        choices=("local", "slurm"),
+        metavar="executor",
+        help="local (default): processes of this machine; slurm: one job array of a cluster (docs/clusters.md)",
+    )
+    parser.add_argument("--slurm", type=Path, metavar="FILE", help="a .toml file with what follows, and more")
+    parser.add_argument("--partition", help="of the cluster")
+    parser.add_argument(
+        "--minutes", type=positive, help="time limit of an element; a longer run is put back, and goes on"
+    )
+    parser.add_argument("--memory-gb", type=positive, help="of an element")
+    parser.add_argument("--gpus", type=positive, help="of an element")
+    parser.add_argument("--at-once", type=positive, help="elements at work at a time")
+    parser.add_argument("--detach", action="store_true", help="submit and return; `status DIR` tells how it goes")
 
 
 def add_archive(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +158,21 @@ def whole(path: Path) -> Path:
         raise UserError(
             f"{path} cannot be followed: {getattr(error, 'strerror', None) or 'links in a circle'}"
         ) from error
+
+
+def executor_of(options: argparse.Namespace, device: str, jobs: int) -> "Executor":
+    """Who does so many jobs; raises `UserError` for options that do not fit together."""
+    from bench.study.executor import LocalExecutor
+
+    asked = {name: getattr(options, name) for name in _OF_SLURM if getattr(options, name) is not None}
+    if options.executor == "slurm":
+        from bench.study.slurm import SlurmExecutor, slurm_config
+
+        return SlurmExecutor(slurm_config(options.slurm, asked), wait=not options.detach)
+    given = [*asked, *(name for name in ("slurm", "detach") if getattr(options, name))]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')} is for --executor slurm")
+    return LocalExecutor(min(parallel(options.jobs, device), jobs))
 
 
 def check_device(device: str) -> None:

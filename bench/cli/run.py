@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cli.options import (
+    PROGRAM,
     Commands,
     add_benchmark,
     add_device,
+    add_executor,
     add_jobs,
     add_methods_from,
     check_device,
     dataset_of,
     defaults,
+    executor_of,
     method_folders,
-    parallel,
     seeds,
     table_of,
     whole,
@@ -68,6 +70,7 @@ def _add(parser: argparse.ArgumentParser, strategies: str | None, n_seed: int, s
     parser.add_argument("--out", type=Path, help=f"the study's directory (default: {where})")
     add_device(parser)
     add_jobs(parser)
+    add_executor(parser)
     add_methods_from(parser)
     parser.set_defaults(command=command, suffix=suffix, rows=None, strategies=strategies, n_seed=n_seed)
 
@@ -75,12 +78,12 @@ def _add(parser: argparse.ArgumentParser, strategies: str | None, n_seed: int, s
 def command(options: argparse.Namespace) -> None:
     """Run what is missing of a study, and make its report."""
     from bench.study.begin import job_of
-    from bench.study.executor import LocalExecutor
     from bench.study.spec import open_study
 
     study, table, images = _like(options) if options.like else _asked(options)
     out = options.out or Path("runs") / _directory_name(study, options.suffix)
-    check_device(study.device)
+    if options.executor == "local":
+        check_device(study.device)
     for run in study.runs:
         _check_method(study, run)
     if images:
@@ -88,11 +91,14 @@ def command(options: argparse.Namespace) -> None:
 
         check_task(study, images)
     open_study(out, study)
+    executor = executor_of(options, study.device, len(study.runs))
     jobs = [job_of(out, run, study.method_folders) for run in study.runs]
     print(line(f"{len(jobs)} runs on {study.images} in {out}: {_what(study)}"), file=sys.stderr)
     with shown() as show:
-        executor = LocalExecutor(min(parallel(options.jobs, study.device), len(jobs)))
         failures = executor.run(_not_packed(out, jobs), show)
+    if options.detach:
+        print(f"submitted; to see how it goes: {PROGRAM} status {out}")
+        return
     for failure in failures:
         print(line(f"run {failure.job.name} failed: {failure.reason}"), file=sys.stderr)
     if len(failures) < len(jobs):
@@ -111,7 +117,8 @@ def _asked(options: argparse.Namespace) -> "tuple[Study, Table, ImageData | None
     folders, changes = method_folders(options), tuple(options.set or ())
     picked = select(options.strategy or (options.strategies or _rows(options.rows)), folders)
     dataset = dataset_of(options)
-    check_device(options.device)
+    if options.executor == "local":
+        check_device(options.device)
     preset = load_preset(options.preset or ("digits" if dataset == "digits" else "cpu"), folders)
     preset = with_changes(preset, changes, folders)
     check_methods(preset, folders)

@@ -14,7 +14,7 @@ from bench.study.work import LIGHT, PARENT_VARIABLE
 from mngnas.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[2]
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _SECONDS_BETWEEN_LOOKS = 0.2
 _LEAST_LIGHT, _MOST_LIGHT = 10, 100  # jobs of one process, while there are so many
 
@@ -92,7 +92,7 @@ class LocalExecutor:
         try:
             while waiting or working:
                 while waiting and len(working) < self.parallel:
-                    working.append(_start(self._next(waiting)))
+                    working.append(_start(_take(waiting, self.parallel)))
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
                 for one in [one for one in working if one.process.poll() is not None]:
                     working.remove(one)
@@ -110,16 +110,6 @@ class LocalExecutor:
             for one in working:
                 one.process.wait()
         return failures
-
-    def _next(self, waiting: list[Job]) -> list[Job]:
-        """Take the first job, or as many light ones as are a fair share."""
-        n = 1
-        if waiting[0].work in LIGHT:
-            light = next((i for i, job in enumerate(waiting) if job.work not in LIGHT), len(waiting))
-            n = min(light, _MOST_LIGHT, max(_LEAST_LIGHT, -(-light // self.parallel)))
-        taken = waiting[:n]
-        del waiting[:n]
-        return taken
 
     def _progress(
         self, total: int, done: int, failed: int, waiting: int, working: Sequence[_Process], durations: Sequence[float]
@@ -145,6 +135,30 @@ class LocalExecutor:
         )
 
 
+def _take(waiting: list[Job], parallel: int) -> list[Job]:
+    """Take the first job, or as many light ones as are a fair share."""
+    n = 1
+    if waiting[0].work in LIGHT:
+        light = next((i for i, job in enumerate(waiting) if job.work not in LIGHT), len(waiting))
+        n = min(light, _MOST_LIGHT, max(_LEAST_LIGHT, -(-light // parallel)))
+    taken = waiting[:n]
+    del waiting[:n]
+    return taken
+
+
+def bundles(jobs: Sequence[Job], parallel: int) -> list[list[Job]]:
+    """The jobs in their order, light ones together: what each process does."""
+    waiting, found = list(jobs), []
+    while waiting:
+        found.append(_take(waiting, parallel))
+    return found
+
+
+def python_path() -> str:
+    """PYTHONPATH for a process that does jobs: this package comes first."""
+    return os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+
+
 def _is_settled(job: Job) -> bool:
     return job.is_done or (job.directory / ERROR).exists()
 
@@ -156,7 +170,7 @@ def _end(one: _Process) -> tuple[list[Failure], list[Job]]:
     """
     open_jobs = [job for job in one.jobs if not _is_settled(job)]
     failed = [job for job in one.jobs if not job.is_done and job not in open_jobs[1:]]
-    return [Failure(job, _reason(job, one.process.returncode)) for job in failed], open_jobs[1:]
+    return [Failure(job, reason_of(job, f"exit status {one.process.returncode}")) for job in failed], open_jobs[1:]
 
 
 def _make(folder: Path) -> None:
@@ -171,15 +185,15 @@ def _start(jobs: Sequence[Job]) -> _Process:
         if not job.directory.parent.is_dir():  # made anew it would lack all that its jobs need
             raise UserError(f"{job.directory.parent} is gone: it was moved or deleted while its jobs were at work")
         job.save()
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | _ONE_THREAD | {"PYTHONPATH": path, PARENT_VARIABLE: str(os.getpid())}
+    environment = os.environ | ONE_THREAD | {"PYTHONPATH": python_path(), PARENT_VARIABLE: str(os.getpid())}
     with (jobs[0].directory / LOG).open("ab") as log:
         command = [sys.executable, "-m", "bench.study.work", *(str(job.directory) for job in jobs)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     return _Process(jobs, process, time.monotonic())
 
 
-def _reason(job: Job, returncode: int) -> str:
+def reason_of(job: Job, ended: str) -> str:
+    """Why a job has failed, in one line; `ended` is how its process did, for one that said nothing itself."""
     if not job.directory.is_dir():
         return f"{job.directory} is gone: it was moved or deleted"
     error = read_json(job.directory / ERROR)
@@ -190,7 +204,7 @@ def _reason(job: Job, returncode: int) -> str:
     except OSError:
         lines = []
     last = lines[-1] if lines else "it said nothing"
-    return f"exit status {returncode}, {last} (all of it: {job.directory / LOG})"
+    return f"{ended}, {last} (all of it: {job.directory / LOG})"
 
 
 def progress_line(progress: Progress) -> str:

@@ -141,7 +141,7 @@ class Lease:
         token = re.sub(r"\W", "", str(held.get("token")))[:64]
         claim = self.directory / f".{LEASE}.after-{token}"
         if not self._create(claim):
-            if _age(self.directory, claim) > STALE_SECONDS:  # died between the two steps
+            if age_of(self.directory, claim) > STALE_SECONDS:  # died between the two steps
                 claim.unlink(missing_ok=True)
             return False
         if read_json(self.directory / LEASE) == held:  # nobody has replaced it since it was read
@@ -168,7 +168,7 @@ class Lease:
             for path in self.directory.glob(f".{LEASE}.*"):
                 owner = read_json(path)
                 here = owner.get("host") == socket.gethostname()
-                if not _is_alive(owner) if here else _age(self.directory, path) > STALE_SECONDS:
+                if not _is_alive(owner) if here else age_of(self.directory, path) > STALE_SECONDS:
                     path.unlink(missing_ok=True)
 
     def _draft(self) -> Path:
@@ -193,8 +193,8 @@ def _is_left_behind(directory: Path, held: Mapping[str, Any]) -> bool:
     """Whether its owner is no more; a lease that cannot be read has none that can be asked."""
     if held.get("host") == socket.gethostname():
         return not _is_alive(held)
-    silence = _age(directory, directory / STATUS)
-    return silence > STALE_SECONDS and STALE_SECONDS < _age(directory, directory / LEASE) < float("inf")
+    silence = age_of(directory, directory / STATUS)
+    return silence > STALE_SECONDS and STALE_SECONDS < age_of(directory, directory / LEASE) < float("inf")
 
 
 def _is_alive(owner: Mapping[str, Any]) -> bool:
@@ -203,7 +203,7 @@ def _is_alive(owner: Mapping[str, Any]) -> bool:
     return isinstance(pid, int) and owner.get("began") == _began(pid) != ""
 
 
-def _age(directory: Path, path: Path) -> float:
+def age_of(directory: Path, path: Path) -> float:
     """Seconds since a file was written, both times by the file server's clock; endless if there is none."""
     probe = directory / f".clock.{uuid.uuid4().hex}"
     try:
@@ -241,3 +241,9 @@ def wait_for(lease: Lease, job: Job, seconds: float = 0.5, check: Callable[[], N
             return True
         time.sleep(seconds)
     return False
+
+
+def wait_until_free(lease: Lease, seconds: float = 0.5) -> None:
+    """Wait until the lease is ours."""
+    while not lease.acquire():
+        time.sleep(seconds)

@@ -18,6 +18,7 @@ from bench.files import write_atomically
 from bench.provenance import commit, device_name
 from bench.study.begin import Begun, begin, now, oracle_of
 from bench.study.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
+from bench.study.events import Events
 from bench.study.jobs import Job, Status
 from bench.study.preset import Preset, curve_archs, final_archs, ranking_archs
 from bench.study.records import RunRecord
@@ -32,6 +33,7 @@ from mngnas.spaces import Arch
 
 METHOD_STATE = "method.pt"
 TRAINING = "training"
+_SECONDS_BETWEEN_REPORTS, _SECONDS_BETWEEN_EVENTS = 0.5, 5.0
 
 
 def execute(job: Job, report: Report) -> None:
@@ -58,8 +60,11 @@ class _Run:
         self.started = now()
         self.commit = commit()
         self.distinct: dict[tuple[int, bool], list[Arch]] = {}  # what rankings score, see `_distinct`
+        self.events = Events(self.directory)
+        self.phase, self.said_at = "", 0.0
         self.saved_at, self.told_at, self.checkpoint_seconds = time.monotonic(), 0.0, checkpoint_seconds()
         self._resume()
+        self.events.write("began", steps=self.method.steps, spent=self.method.spent)
 
     def finish(self) -> None:
         """Advance, score, write the record."""
@@ -73,6 +78,7 @@ class _Run:
         scores = RunScores(self._rankings(), self._curve(), self.method.outcome().trace)
         save_run(self.directory, self._record(), scores, self.preset.scoring.images)
         remove_checkpoints(self.directory)
+        self.events.write("done")
 
     # -------------------------------------------------------------------------------------------- advancing and scoring
 
@@ -100,6 +106,8 @@ class _Run:
         cost = self.method.outcome().cost
         self._refuse_nonsense(columns)
         self.curve.append(asdict(cost) | {"columns": {name: values.tolist() for name, values in columns.items()}})
+        means = {f"mean {name}": float(values.mean()) for name, values in columns.items()}
+        self.events.write("point", steps=self.method.steps, spent=self.method.spent, **means)
 
     def _score(self, ranking: Ranking) -> None:
         archs = self._distinct(ranking)
@@ -149,9 +157,10 @@ class _Run:
 
     def _tell(self, phase: str) -> None:
         """Report, twice a second at most, with an estimate of the seconds left from the speeds seen so far."""
-        if time.monotonic() - self.told_at < 0.5:
+        if time.monotonic() - self.told_at < _SECONDS_BETWEEN_REPORTS:
             return
         self.told_at = time.monotonic()
+        self._say(phase)
         method, total, left = self.method, 0.0, 0.0
         if phase == TRAINING and method.spent:
             total = method.outcome().cost.seconds / method.spent
@@ -166,6 +175,26 @@ class _Run:
                 missing += max(0, points - len(self.curve)) * len(self.curve_archs) * (phase == TRAINING)
             total, left = total + wanted * each, left + missing * each
         self.report(Status(phase, 1 - left / total if total else 0.0, left))
+
+    def _say(self, phase: str) -> None:
+        """Leave an event now and then."""
+        if phase != self.phase:
+            self.phase = phase
+            self.events.write("phase", phase=phase)
+        if self.told_at - self.said_at < _SECONDS_BETWEEN_EVENTS:
+            return
+        self.said_at, method = self.told_at, self.method
+        if phase == TRAINING:
+            cost = method.outcome().cost
+            about = {"steps": method.steps, "spent": method.spent, "passes": cost.passes, "seconds": cost.seconds}
+            self.events.write("training", **about, **method.watched())
+        else:
+            scored, of = (sum(counts) for counts in zip(*map(self._scored, method.rankings()), strict=True))
+            self.events.write("scoring", phase=phase, scored=scored, of=of)
+
+    def _scored(self, ranking: Ranking) -> tuple[int, int]:
+        """How many architectures have their scores, and how many are to have them."""
+        return len(next(iter(self.scored.get(ranking.name, {}).values()), ())), len(self._distinct(ranking))
 
     # --------------------------------------------------------------------------------------------------- what is left
 

@@ -133,6 +133,10 @@ class Method(ABC):
         """Scores of architectures as they are now, in the order given; changes nothing."""
         raise NotImplementedError(f"{self.info.name} has no ranking {ranking!r}")
 
+    def watched(self) -> Mapping[str, float]:
+        """What to watch while it goes on, by name, the loss for example; asked for every few seconds."""
+        return {}
+
     @abstractmethod
     def outcome(self) -> Outcome:
         """What it has besides scores: costs, a proposal, a trace, a diary."""

@@ -7,7 +7,7 @@ after another or as one recorded graph on a GPU does not show here: `train_paths
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,7 @@ class SupernetMethod(Method):
         fused = task.device.type == "cuda"
         self.optimizer = Sgd([*self.supernet.parameters(), *self.extra_parameters()], task.training, fused=fused)
         self.passes, self.images_seen, self.seconds = 0.0, 0, 0.0
+        self._loss: Tensor | None = None  # of the last step
         self.scorer = Scorer(self.supernet, task.scoring, task.images.valid, task.images.train)
         self.search_scorer = Scorer(self.supernet, task.search, task.images.valid, task.images.train)
         self._fair_set = fair_set_step(self.supernet) if fused else None
@@ -164,8 +165,15 @@ class SupernetMethod(Method):
         self.update(step)
         self.count(result, time.perf_counter() - began)
 
+    def watched(self) -> Mapping[str, float]:
+        """The last step's cross-entropy, and the learning rate."""
+        if self._loss is None:
+            return {}
+        return {"loss": float(self._loss), "learning_rate": self.optimizer.torch.param_groups[0]["lr"]}
+
     def count(self, result: StepResult, seconds: float) -> None:
         """Book a step."""
+        self._loss = result.loss
         self.steps += 1
         self.passes += result.passes
         self.images_seen += result.images

@@ -12,7 +12,7 @@ cross-entropy + weight * squared distance of its stage features to the combined 
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -317,6 +317,10 @@ class Mngnas(SupernetMethod):
             numbers = [teacher.number for teacher in self.pool]
             self.log.append({"spent": spent, "teachers": numbers, **self._sums.means()})
         self._sums, self._logged_at = GuidanceSums(), spent
+
+    def watched(self) -> Mapping[str, float]:
+        """The supernet's, and how many rounds and teachers there are."""
+        return {**super().watched(), "rounds": self.rounds_done, "teachers": len(self.pool)}
 
     def diary(self) -> Diary:
         """How far students stayed from their teachers, the rounds, and the coefficients."""
