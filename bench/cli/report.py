@@ -35,7 +35,9 @@ def command(options: argparse.Namespace) -> None:
     write_report(options.study, table, about["dataset"], options.split, options.epochs, options.resamples)
 
 
-def write_report(study: Path, table: Table, dataset: str, split: str, epochs: int | None, resamples: int) -> None:
+def write_report(
+    study: Path, table: Table, dataset: str, split: str | None, epochs: int | None, resamples: int
+) -> None:
     """Write it and say where."""
     from bench.report import report
     from bench.truth.table import default_target

@@ -147,6 +147,9 @@ class Space(ABC):
         """Official indices of `n` different architectures, uniformly drawn, ascending; all if n is not below n_arch."""
         return np.sort(rng.choice(self.n_arch, min(n, self.n_arch), replace=False))
 
+    def check(self, skeleton: Skeleton) -> None:
+        """Raise `UserError` for a skeleton that this space's networks cannot have."""
+
     @abstractmethod
     def parameters(self, archs: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         """Trainable parameters of stand-alone networks of architectures `[n, n_position]`, int64 `[n]`."""
