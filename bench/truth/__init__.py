@@ -130,7 +130,7 @@ TABLES: dict[str, TableSource] = {
         ),
         TableSource(
             "nats-size",
-            "NATS-Bench's size space: validation accuracies (0.8 MB, fetched once), or all of your own NATS-sss archive",
+            "NATS-Bench's size space: validation accuracies (0.8 MB, fetched once), or your own NATS-sss archive",
             SIZE.name,
             _OFFICIAL,
             _load_nats_size,

@@ -12,9 +12,7 @@ from mngnas.spaces.size import SIZE
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import TOPOLOGY
 
-_SUPERNETS: dict[str, type[CellSupernet | WidthSupernet]] = {
-    net.space.name: net for net in (CellSupernet, WidthSupernet)
-}
+_SUPERNETS: dict[str, type[CellSupernet | WidthSupernet]] = {TOPOLOGY.name: CellSupernet, SIZE.name: WidthSupernet}
 _NETWORKS: dict[str, type[CellNetwork | WidthNetwork]] = {TOPOLOGY.name: CellNetwork, SIZE.name: WidthNetwork}
 
 

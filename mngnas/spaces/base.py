@@ -147,7 +147,7 @@ class Space(ABC):
         """Official indices of `n` different architectures, uniformly drawn, ascending; all if n is not below n_arch."""
         return np.sort(rng.choice(self.n_arch, min(n, self.n_arch), replace=False))
 
-    def check(self, skeleton: Skeleton) -> None:
+    def check(self, skeleton: Skeleton) -> None:  # noqa: B027
         """Raise `UserError` for a skeleton that this space's networks cannot have."""
 
     @abstractmethod

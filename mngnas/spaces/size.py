@@ -6,7 +6,7 @@ official index is their rank. The architecture string is the widths with colons 
 
     stem conv3x3 + BN (c0); cell c0 -> c0; reduction c0 -> c1; cell c1 -> c2; reduction c2 -> c3; cell c3 -> c4; head
 
-The cell is the best of the topology space on CIFAR-100's validation set. Where its input and output differ in width, its
+The cell is the topology space's best on CIFAR-100's validation set. Where its input and output differ in width, the
 convolutions that read the input change it, and so does a 1x1 convolution with BatchNorm in the place of the skip.
 """
 

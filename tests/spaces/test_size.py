@@ -64,7 +64,7 @@ def test_costs_of_known_networks():
 @pytest.mark.parametrize("skeleton", [OFFICIAL, Skeleton(4, 1, 7, 1, residual_reduction=False)])
 def test_costs_are_those_of_the_networks(skeleton):
     """Counted in the modules themselves, and by hooks."""
-    for arch in SIZE.sample_uniform(np.random.default_rng(0), 4) + [(3, 3, 3, 3, 3)]:
+    for arch in [*SIZE.sample_uniform(np.random.default_rng(0), 4), (3, 3, 3, 3, 3)]:
         network, flops = build_network(SIZE, arch, skeleton, 0), []
 
         def count(module, _inputs, output, flops=flops):
