@@ -183,11 +183,11 @@ def _rows(path: Path) -> str:
 def _check_method(study: "Study", run: "PlannedRun") -> None:
     """What is wrong with a variant or with its space is told before anything starts."""
     from bench.study.preset import method_config
-    from mngnas.methods.registry import method_entry
+    from mngnas.methods.registry import check_space, method_entry
+    from mngnas.spaces import space_named
 
     entry = method_entry(run.method, study.method_folders)
-    if reason := entry.info.not_in.get(study.space):
-        raise UserError(f"{run.method} does not run in {study.space}: {reason}")
+    check_space(entry, space_named(study.space))
     method_config(entry, study.preset, run.changes)
 
 

@@ -37,9 +37,9 @@ from bench.study.work import Report, checkpoint_seconds
 from mngnas.errors import UserError
 from mngnas.methods.base import Method, Ranking
 from mngnas.methods.info import Cost
-from mngnas.methods.registry import method_entry
+from mngnas.methods.registry import check_space, method_entry
 from mngnas.methods.searcher import Searcher
-from mngnas.spaces import Arch
+from mngnas.spaces import Arch, space_named
 
 METHOD_STATE = "method.pt"
 TRAINING = "training"
@@ -69,8 +69,7 @@ class _Run:
     def __init__(self, study: Study, directory: Path, run: PlannedRun, report: Report) -> None:
         self.study, self.directory, self.run, self.report = study, directory, run, report
         entry = method_entry(run.method, study.method_folders)
-        if reason := entry.info.not_in.get(study.space):
-            raise UserError(f"{run.method} does not run in {study.space}: {reason}")
+        check_space(entry, space_named(study.space))
         self.info, self.config = entry.info, method_config(entry, study.preset, run.changes)
         self.task = make_task(study, run.seed)
         self.preset: Preset = study.preset

@@ -30,6 +30,7 @@ class Space(ABC):
     label: ClassVar[str]  # as shown to people
     positions: ClassVar[tuple[str, ...]]  # what is chosen, for example the edge "0->1"
     options: ClassVar[tuple[tuple[str, ...], ...]]  # the options of each position
+    mixes: ClassVar[bool] = True  # whether a network can compute all options of a position and mix them
 
     # ------------------------------------------------------------------------------------------- order and numbers
 

@@ -31,6 +31,7 @@ class Size(Space):
     label = "NATS-Bench size"
     positions = tuple(f"c{place}" for place in range(5))
     options = (tuple(map(str, OFFICIAL_WIDTHS)),) * 5
+    mixes = False
     cell = _CELL  # of all networks, as the topology space writes it
 
     def parse(self, arch_str: str) -> Arch:
