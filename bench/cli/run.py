@@ -93,7 +93,7 @@ def command(options: argparse.Namespace) -> None:
     for failure in failures:
         print(line(f"run {failure.job.name} failed: {failure.reason}"), file=sys.stderr)
     if len(failures) < len(jobs):
-        write_report(out, table, study.dataset, "test", None, 1000)
+        write_report(out, table, study.dataset, None, None, 1000)
     if failures:
         raise UserError(f"{len(failures)} of {len(jobs)} runs failed; the same command tries them again")
 
