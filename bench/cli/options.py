@@ -94,7 +94,7 @@ def add_benchmark(parser: argparse.ArgumentParser) -> None:
 
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Which accuracy predictions are compared with."""
-    parser.add_argument("--split", default="test", help="the target's: test (default) or valid")
+    parser.add_argument("--split", help="the target's: test or valid (default: test, if the table has it)")
     parser.add_argument("--epochs", type=positive, help="the target's training length (default: the table's longest)")
     parser.add_argument("--resamples", type=positive, default=1000, help="of the bootstrap (default: 1000)")
 

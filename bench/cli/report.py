@@ -49,7 +49,7 @@ def write_report(
     study: Path,
     table: Table,
     dataset: str,
-    split: str,
+    split: str | None,
     epochs: int | None,
     resamples: int,
     scatter: tuple[str, ...] = (),

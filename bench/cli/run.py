@@ -102,7 +102,7 @@ def command(options: argparse.Namespace) -> None:
     for failure in failures:
         print(line(f"run {failure.job.name} failed: {failure.reason}"), file=sys.stderr)
     if len(failures) < len(jobs):
-        write_report(out, table, study.dataset, "test", None, 1000)
+        write_report(out, table, study.dataset, None, None, 1000)
     if failures:
         raise UserError(f"{len(failures)} of {len(jobs)} runs failed; the same command tries them again")
 
@@ -201,11 +201,11 @@ def _rows(path: Path) -> str:
 def _check_method(study: "Study", run: "PlannedRun") -> None:
     """What is wrong with a variant or with its space is told before anything starts."""
     from bench.study.preset import method_config
-    from mngnas.methods.registry import method_entry
+    from mngnas.methods.registry import check_space, method_entry
+    from mngnas.spaces import space_named
 
     entry = method_entry(run.method, study.method_folders)
-    if reason := entry.info.not_in.get(study.space):
-        raise UserError(f"{run.method} does not run in {study.space}: {reason}")
+    check_space(entry, space_named(study.space))
     method_config(entry, study.preset, run.changes)
 
 

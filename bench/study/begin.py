@@ -21,8 +21,9 @@ from bench.study.store import RECORD
 from mngnas.errors import UserError
 from mngnas.methods.base import Method
 from mngnas.methods.info import Cost, MethodInfo
-from mngnas.methods.registry import MethodEntry, method_entry
+from mngnas.methods.registry import MethodEntry, check_space, method_entry
 from mngnas.settings import Settings
+from mngnas.spaces import space_named
 
 if TYPE_CHECKING:
     from bench.truth import Table
@@ -121,8 +122,7 @@ def begin(job: Job) -> Begun:
 def begun(study: Study, directory: Path, run: PlannedRun) -> Begun:
     """A run of a study; raises `UserError`, see `begin`."""
     entry = method_entry(run.method, study.method_folders)
-    if reason := entry.info.not_in.get(study.space):
-        raise UserError(f"{run.method} does not run in {study.space}: {reason}")
+    check_space(entry, space_named(study.space))
     return Begun(study, directory, run, entry, method_config(entry, study.preset, run.changes))
 
 

@@ -45,6 +45,7 @@ def check_task(study: Study, images: ImageData) -> None:
     if side % factor:
         raise UserError(f"images.shrink = {factor} does not divide the side of {side} pixels")
     side //= factor
+    space_named(study.space).check(_skeleton(study, train))
     if side % 2 ** (stages - 1):
         raise UserError(f"supernet.stages = {stages} is too many for pictures of {side}x{side}")
     scoring, batch_size = preset.scoring, preset.training.batch_size

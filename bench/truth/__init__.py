@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.truth.table import Measure, Source, Table
 from mngnas.errors import UserError, unknown
+from mngnas.spaces.size import SIZE
 from mngnas.spaces.topology import TOPOLOGY
 
 __all__ = ["TABLES", "Measure", "Source", "Table", "TableRequest", "TableSource", "load_table"]
@@ -54,7 +55,23 @@ def _nb201_is_cached(_request: TableRequest) -> bool:
 def _load_nats(request: TableRequest) -> Table:
     from bench.truth.sources import nats
 
-    return nats.load(request.path, request.trust)
+    return nats.load("nats", request.path, request.trust)
+
+
+def _load_nats_size(request: TableRequest) -> Table:
+    if request.path is not None:
+        from bench.truth.sources import nats
+
+        return nats.load("nats-size", request.path, request.trust)
+    from bench.truth.sources import nats_size
+
+    return nats_size.load(request.mirror)
+
+
+def _nats_size_is_cached(request: TableRequest) -> bool:
+    from bench.truth.sources import archive, nats_size
+
+    return archive.is_converted("nats-size", request.path) if request.path else nats_size.cached_table().exists()
 
 
 def _load_nasbench201(request: TableRequest) -> Table:
@@ -110,6 +127,14 @@ TABLES: dict[str, TableSource] = {
             _OFFICIAL,
             _load_nasbench201,
             _is_converted("nasbench201"),
+        ),
+        TableSource(
+            "nats-size",
+            "NATS-Bench's size space: validation accuracies (0.8 MB, fetched once), or your own NATS-sss archive",
+            SIZE.name,
+            _OFFICIAL,
+            _load_nats_size,
+            _nats_size_is_cached,
         ),
         TableSource(
             "digits201",

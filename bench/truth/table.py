@@ -262,11 +262,15 @@ def _measure(text: str) -> Measure:
     return Measure(dataset, split, int(epochs), kind)
 
 
-def default_target(table: Table, dataset: str, split: str = "test", epochs: int | None = None) -> Measure:
-    """The accuracy that predictions are compared with: by default after the longest training that the table has.
+def default_target(table: Table, dataset: str, split: str | None = None, epochs: int | None = None) -> Measure:
+    """The accuracy that predictions are compared with: by default on the test set after the longest training.
 
-    Raises `UserError` naming what the table has.
+    Where the table has no test accuracies of the data set, the default is the validation set. Raises `UserError`
+    naming what the table has.
     """
+    if split is None:
+        has_test = any((m.dataset, m.split, m.kind) == (dataset, "test", "accuracy") for m in table.measures)
+        split = "test" if has_test else "valid"
     if epochs is None:
         return table.longest(dataset, split)
     measure = Measure(dataset, split, epochs)

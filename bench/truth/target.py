@@ -18,7 +18,9 @@ class Target:
     is_accuracy: bool  # a fraction, higher is better
 
 
-def accuracy_target(table: Table, dataset: str, split: str, epochs: int | None, seed: int | None = None) -> Target:
+def accuracy_target(
+    table: Table, dataset: str, split: str | None, epochs: int | None, seed: int | None = None
+) -> Target:
     """The mean accuracy over seeds, or that of one seed; by default after the longest training.
 
     `seed` is the name of one if the table knows their names and else their number from 0. Raises `UserError` naming

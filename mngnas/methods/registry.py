@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mngnas.errors import UserError, unknown
 from mngnas.methods.info import KINDS, MethodInfo
+from mngnas.spaces import Space
 
 if TYPE_CHECKING:
     from mngnas.methods.base import Method
@@ -71,6 +72,15 @@ def method_entry(name: str, folders: tuple[Path, ...] = ()) -> MethodEntry:
     if name not in known:
         raise unknown("strategy", name, known)
     return known[name]
+
+
+def check_space(entry: MethodEntry, space: Space) -> None:
+    """Raise `UserError` if the method does not run in a search space, saying why."""
+    reason = entry.info.not_in.get(space.name)
+    if reason is None and entry.info.kind == "gradient" and not space.mixes:
+        reason = "its options are widths of shared channels, not operations that a mixture could weigh"
+    if reason:
+        raise UserError(f"{entry.info.name} does not run in {space.name}: {reason}")
 
 
 def _entries(path: Path) -> Iterator[MethodEntry]:

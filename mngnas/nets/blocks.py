@@ -55,3 +55,17 @@ def conv_parameter(*shape: int) -> nn.Parameter:
     *leading, size = shape
     weight = torch.empty(*leading[:-1], size, size, leading[-1])
     return nn.Parameter(weight.movedim(-1, -3))
+
+
+def initialise(supernet: nn.Module, seed: int) -> None:
+    """Draw all weights anew: He-normal by fan-out for convolutions, uniform for `head_weight` `[classes, c]`."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in supernet.parameters():
+        if parameter.dim() >= 4:
+            fan_out = parameter.shape[-4] * parameter.shape[-1] * parameter.shape[-2]
+            # In place on the tensor's own memory order, so that the layout does not change the numbers.
+            values = torch.randn(parameter.shape, generator=generator) * (2 / fan_out) ** 0.5
+            parameter.data.copy_(values)
+    head = supernet.get_parameter("head_weight")
+    bound = head.shape[1] ** -0.5
+    head.data.uniform_(-bound, bound, generator=generator)

@@ -5,11 +5,15 @@ from mngnas.nets.cell_supernet import CellSupernet
 from mngnas.nets.many_paths import FairSetStep
 from mngnas.nets.network import Network
 from mngnas.nets.supernet import Supernet
+from mngnas.nets.width_network import WidthNetwork
+from mngnas.nets.width_supernet import WidthSupernet
 from mngnas.spaces import Arch, Space
+from mngnas.spaces.size import SIZE
 from mngnas.spaces.skeleton import Skeleton
+from mngnas.spaces.topology import TOPOLOGY
 
-_SUPERNETS: dict[str, type[CellSupernet]] = {CellSupernet.space.name: CellSupernet}
-_NETWORKS: dict[str, type[CellNetwork]] = {CellSupernet.space.name: CellNetwork}
+_SUPERNETS: dict[str, type[CellSupernet | WidthSupernet]] = {TOPOLOGY.name: CellSupernet, SIZE.name: WidthSupernet}
+_NETWORKS: dict[str, type[CellNetwork | WidthNetwork]] = {TOPOLOGY.name: CellNetwork, SIZE.name: WidthNetwork}
 
 
 def build_supernet(space: Space, skeleton: Skeleton, seed: int) -> Supernet:

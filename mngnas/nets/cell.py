@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mngnas.nets.blocks import ConvNorm, PooledReduction, ResidualReduction, conv_parameter
+from mngnas.nets.blocks import ConvNorm, PooledReduction, ResidualReduction, conv_parameter, initialise
 from mngnas.nets.layers import average_pool_3x3
 from mngnas.nets.norms import Norm
 from mngnas.nets.supernet import Supernet
@@ -132,19 +132,7 @@ class CellWeights(Supernet):
         self.last_shift = nn.Parameter(torch.zeros(widths[-1]))
         self.head_weight = nn.Parameter(torch.empty(skeleton.classes, widths[-1]))
         self.head_bias = nn.Parameter(torch.zeros(skeleton.classes))
-        self.initialise(seed)
-
-    def initialise(self, seed: int) -> None:
-        """Draw all weights anew: He-normal by fan-out for convolutions, uniform for the head."""
-        generator = torch.Generator().manual_seed(seed)
-        for parameter in self.parameters():
-            if parameter.dim() >= 4:
-                fan_out = parameter.shape[-4] * parameter.shape[-1] * parameter.shape[-2]
-                # In place on the tensor's own memory order, so that the layout does not change the numbers.
-                values = torch.randn(parameter.shape, generator=generator) * (2 / fan_out) ** 0.5
-                parameter.data.copy_(values)
-        bound = self.head_weight.shape[1] ** -0.5
-        self.head_weight.data.uniform_(-bound, bound, generator=generator)
+        initialise(self, seed)
 
     def gradient_norms(self) -> Tensor:
         """Of the convolutions' weights, summed over cells, `[6, 5]`; other operations have none."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ class Supernet(nn.Module, ABC):
 
     space: Space
     skeleton: Skeleton
+    features_alike: ClassVar[bool] = True  # whether all architectures' features have one shape
 
     @abstractmethod
     def forward(self, images: Tensor, arch: Arch, norm: Norm = batch_norm) -> Output:

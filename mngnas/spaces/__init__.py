@@ -2,11 +2,12 @@
 
 from mngnas.errors import unknown
 from mngnas.spaces.base import Arch, ArchitectureError, Space
+from mngnas.spaces.size import SIZE
 from mngnas.spaces.topology import TOPOLOGY
 
 __all__ = ["SPACES", "Arch", "ArchitectureError", "Space", "space_named"]
 
-SPACES: dict[str, Space] = {space.name: space for space in (TOPOLOGY,)}
+SPACES: dict[str, Space] = {space.name: space for space in (TOPOLOGY, SIZE)}
 
 
 def space_named(name: str) -> Space:

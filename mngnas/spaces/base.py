@@ -30,6 +30,7 @@ class Space(ABC):
     label: ClassVar[str]  # as shown to people
     positions: ClassVar[tuple[str, ...]]  # what is chosen, for example the edge "0->1"
     options: ClassVar[tuple[tuple[str, ...], ...]]  # the options of each position
+    mixes: ClassVar[bool] = True  # whether a network can compute all options of a position and mix them
 
     # ------------------------------------------------------------------------------------------- order and numbers
 
@@ -155,6 +156,9 @@ class Space(ABC):
     def sample_indices(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Official indices of `n` different architectures, uniformly drawn, ascending; all if n is not below n_arch."""
         return np.sort(rng.choice(self.n_arch, min(n, self.n_arch), replace=False))
+
+    def check(self, skeleton: Skeleton) -> None:  # noqa: B027
+        """Raise `UserError` for a skeleton that this space's networks cannot have."""
 
     @abstractmethod
     def parameters(self, archs: np.ndarray, skeleton: Skeleton) -> np.ndarray:

@@ -8,11 +8,13 @@ from torch.nn import functional as F
 from mngnas.data.images import Batch
 from mngnas.errors import UserError
 from mngnas.methods.mngnas.distillation import (
+    SIMILARITIES,
     Combination,
     Teacher,
     feature_distance,
     guide,
     normalised,
+    similarities,
     teacher_features,
 )
 from mngnas.nets.cell_supernet import CellSupernet
@@ -180,3 +182,28 @@ def test_bad_combinations_are_refused(bad, message):
     with pytest.raises(UserError) as caught:
         Combination(**bad)
     assert message in str(caught.value)
+
+
+def test_similarities_have_no_channels_and_no_scale():
+    """Against the definition, pair by pair; other channels that say the same are no distance."""
+    x = torch.randn(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    rows = normalised(x).flatten(1)
+    cosines = [F.cosine_similarity(rows[i], rows[j], 0) for i in range(5) for j in range(5) if i != j]
+    cosines = torch.stack(cosines)
+    torch.testing.assert_close(similarities(x), (cosines - cosines.mean()) / cosines.std())
+    assert similarities(x).shape == similarities(torch.randn(5, 8, 2, 2)).shape == (20,)
+    twice = torch.cat([x, 3 * x + 1], 1)
+    assert feature_distance([x], [twice], match=SIMILARITIES).item() == pytest.approx(0, abs=1e-5)
+    assert feature_distance([x], [torch.randn(5, 6, 2, 2)], match=SIMILARITIES).item() > 0.1
+
+
+def test_guidance_by_similarities_reaches_the_student(student, teachers):
+    b = batch()
+    seen = teacher_features(teachers, b, SIMILARITIES)
+    found = guide(student(b.images, STUDENT).features, STUDENT, seen, Combination())
+    theirs = [similarities(t.network(b.images, t.arch).features[0]) for t in teachers]
+    own = similarities(student(b.images, STUDENT).features[0])
+    wanted = [((own - one) ** 2).mean().item() for one in theirs]
+    assert found.distances[0].tolist() == pytest.approx(wanted, rel=1e-3)
+    found.loss.backward()
+    assert student.stem.weight.grad.abs().sum() > 0

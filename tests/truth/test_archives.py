@@ -14,7 +14,7 @@ import torch
 from bench.truth import TABLES, TableRequest, load_table
 from bench.truth.checks import Expected, Known
 from bench.truth.sources import archive, nasbench201, nats
-from bench.truth.sources.official import LONG, PUBLISHED, SHORT, TEST
+from bench.truth.sources.official import LONG, OF_TOPOLOGY, PUBLISHED, SHORT, TEST
 from bench.truth.table import Measure, Source
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY as SPACE
@@ -137,7 +137,7 @@ def written(request):
         "nasbench201": ("nasbench201", "pth", nasbench201),
     }[request.param]
     made = request.getfixturevalue(fixture)
-    return name, made, module.open_archive(made.path)
+    return name, made, module.open_archive(made.path, *([name] if module is nats else []))
 
 
 def test_table_equals_the_packages_own_queries(written):
@@ -264,10 +264,8 @@ def test_incomplete_archives_are_refused(tmp_path, simple, nats_infos):
 def test_an_archive_of_another_search_space_is_refused(tmp_path, nats_infos):
     _, infos = nats_infos
     path = tmp_path / "size.pickle.pbz2"
-    nats_bench.pickle_save(whole([f"{n}:8:8:8:8" for n in range(7)], infos), path.with_suffix(""))
-    with pytest.raises(
-        UserError, match=r"is an archive of NATS-Bench's size space .its first architecture is 0:8:8:8:8"
-    ):
+    nats_bench.pickle_save(whole([f"{8 * n}:8:8:8:8" for n in range(1, 8)], infos), path.with_suffix(""))
+    with pytest.raises(UserError, match=r"is an archive of NATS-Bench size .its first architecture is 8:8:8:8:8"):
         load_table("nats", path=path, trust=True)
 
 
@@ -283,24 +281,24 @@ def entries(accuracies, losses=1.0):
 def test_a_whole_archive_must_show_the_published_facts():
     accuracies = np.random.default_rng(0).uniform(10, 90, SPACE.n_arch)
     with pytest.raises(UserError, match=r"fails its self-check: cifar10 test .* of index 0 is 0\.\d+, not 0\.85863"):
-        archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, PUBLISHED)
+        archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, OF_TOPOLOGY, PUBLISHED)
     with pytest.raises(UserError, match=r"fails its self-check"):
-        archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, nasbench201.EXPECTED)
+        archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, OF_TOPOLOGY, nasbench201.EXPECTED)
     expected = Expected(known=(Known(TEST["cifar10"], 9, accuracies[9] / 100),))
-    table = archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, expected)
+    table = archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, OF_TOPOLOGY, expected)
     np.testing.assert_allclose(table.values(TEST["cifar10"])[:, 0], accuracies / 100, rtol=1e-6)
     with pytest.raises(UserError, match=r"is incomplete: 15,620 of 15,625 records"):
-        archive.convert("nats", entries(accuracies[:-5]), SPACE.n_arch, SOURCE, expected)
+        archive.convert("nats", entries(accuracies[:-5]), SPACE.n_arch, SOURCE, OF_TOPOLOGY, expected)
 
 
 def test_real_numbers_in_another_order_are_refused(nb201):
     accuracies = 100 * nb201.mean(TEST["cifar10"])
     expected = replace(PUBLISHED, known=PUBLISHED.known[:1], optima=PUBLISHED.optima[:1], seed_counts=())
-    archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, expected)
-    archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, nasbench201.EXPECTED)
+    archive.convert("nats", entries(accuracies), SPACE.n_arch, SOURCE, OF_TOPOLOGY, expected)
+    archive.convert("nasbench201", entries(accuracies), SPACE.n_arch, SOURCE, OF_TOPOLOGY, nasbench201.EXPECTED)
     by_rank = [SPACE.to_index(arch) for arch in itertools.product(range(5), repeat=6)]
     with pytest.raises(UserError, match=r"of index 0 is"):
-        archive.convert("nats", entries(accuracies[by_rank]), SPACE.n_arch, SOURCE, expected)
+        archive.convert("nats", entries(accuracies[by_rank]), SPACE.n_arch, SOURCE, OF_TOPOLOGY, expected)
 
 
 def test_real_numbers_through_the_real_package(tmp_path, nb201):
@@ -322,7 +320,7 @@ def test_real_numbers_through_the_real_package(tmp_path, nb201):
 def test_a_run_of_the_wrong_length_is_refused():
     wrong = ((index, {"12": schedules["200"]}) for index, schedules in entries([50.0]))
     with pytest.raises(UserError, match=r"architecture 0: a run of 200 epochs lies among those of 12"):
-        archive.convert("nats", wrong, 1, SOURCE, Expected())
+        archive.convert("nats", wrong, 1, SOURCE, OF_TOPOLOGY, Expected())
 
 
 def test_a_record_copied_over_another_is_refused(simple, full, pth):
@@ -342,7 +340,10 @@ def test_a_record_copied_over_another_is_refused(simple, full, pth):
     ("name", "place", "message"),
     [
         ("nats", "NATS-tss-v1_0-3ffb9-simple", "simple is incomplete: 3 of 15,625 records"),
-        ("nats", "NATS-sss-v1_0-50262-simple", "is an archive of NATS-Bench's size space"),
+        ("nats", "NATS-sss-v1_0-50262-simple", "is an archive of NATS-Bench size"),
+        ("nats-size", "NATS-sss-v1_0-50262-simple", "simple is incomplete: 3 of 32,768 records"),
+        ("nats-size", "NATS-tss-v1_0-3ffb9-simple", "is an archive of NAS-Bench-201 = NATS-Bench topology"),
+        ("nats-size", ".", "is the folder around an archive: give .*NATS-sss-v1_0-50262-simple"),
         ("nats", ".", "is the folder around an archive: give .*NATS-tss-v1_0-3ffb9-simple"),
         ("nasbench201", "NATS-tss-v1_0-3ffb9-simple", "is a folder, and table 'nasbench201' is made from the file"),
         ("nb201", "NATS-tss-v1_0-3ffb9-simple", "is made from six files, and .* has no cifar10.pkl"),
@@ -368,4 +369,4 @@ def test_a_packed_archive_is_to_be_unpacked(tmp_path, name):
 def test_an_architecture_listed_twice_is_refused():
     text = SPACE.to_str(SPACE.from_index(0))
     with pytest.raises(UserError, match=r"lists an architecture twice"):
-        archive.index_of([text, text])
+        archive.index_of([text, text], SPACE)

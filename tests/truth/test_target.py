@@ -63,27 +63,3 @@ def test_targets():
         accuracy_target(table, "digits", "test", 200, 0)
     times = latency_target("fpga", np.arange(4.0))
     assert (times.label, times.of_seeds.shape, times.is_accuracy) == ("latency of fpga in ms", (4, 0), False)
-
-
-def test_training_accuracy_of_the_official_records(shared):
-    """Real records, three architectures: the last epoch's training accuracy of the run on the whole training set."""
-    nats = pytest.importorskip("nats_bench")
-    folder = shared / "records" / "NATS-tss-v1_0-3ffb9-simple"
-    from bench.truth.checks import Expected
-    from bench.truth.sources import nats as source
-    from bench.truth.sources.archive import convert
-    from bench.truth.table import Source
-
-    api = nats.create(str(folder), "tss", fast_mode=True, verbose=False)
-    entries = []
-    for index in (0, 11, 284):
-        api.reload(str(folder), index)
-        entries.append((index, api.arch2infos_dict[index]))
-    table = convert("nats", iter(entries), 3, Source("a", "", "", "MIT"), Expected())
-    assert source.ARCHIVE
-    for index, schedules in entries:
-        for run, dataset in (("cifar10", "cifar10"), ("ImageNet16-120", "imagenet16-120")):
-            result = schedules["200"]
-            wanted = np.mean([result.all_results[run, seed].train_acc1es[199] for seed in result.dataset_seed[run]])
-            found = table.mean_accuracy(dataset, "train", 200)[index]
-            assert found == pytest.approx(wanted / 100, abs=1e-6)

@@ -17,14 +17,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench.truth.checks import Expected, verify
-from bench.truth.sources import official
-from bench.truth.sources.official import SPACE
+from bench.truth.sources.official import Official
 from bench.truth.table import Measure, Source, Table, load_or_build
 from mngnas.data.download import cache_dir
 from mngnas.errors import UserError
+from mngnas.spaces import SPACES, ArchitectureError, Space
 
 BUILD = 2  # raise it whenever the same archive gives another table
-SCHEDULES = (official.SHORT, official.LONG)
+_IDENTITY = 12  # characters of `_identity`
 
 # (training run in the archive, metric) -> (data set, split)
 _METRICS = {
@@ -38,8 +38,7 @@ _METRICS = {
 _TRAINING = {"cifar10": "cifar10", "cifar100": "cifar100", "ImageNet16-120": "imagenet16-120"}  # run -> data set
 
 
-_PREFIX = {"nats": "NATS-tss", "nasbench201": "NAS-Bench-201"}  # of the archives' names
-_SIZES = re.compile(r"\d+(:\d+)+")  # an architecture of the size space: "8:16:24:32:40"
+_PREFIX = {"nats": "NATS-tss", "nats-size": "NATS-sss", "nasbench201": "NAS-Bench-201"}  # of the archives' names
 
 
 class Training(Protocol):
@@ -61,9 +60,9 @@ class Trainings(Protocol):
 Entry = tuple[int, Mapping[str, Trainings]]  # official index, runs by schedule as the packages write it, "200"
 
 
-def index_of(arch_strs: list[str]) -> list[int]:
+def index_of(arch_strs: list[str], space: Space) -> list[int]:
     """Official indices of the archive's architectures; raises `UserError` if one is unknown or appears twice."""
-    indices = [SPACE.to_index(SPACE.parse(text)) for text in arch_strs]
+    indices = [space.to_index(space.parse(text)) for text in arch_strs]
     if len(set(indices)) != len(indices):
         raise UserError("the archive lists an architecture twice")
     return indices
@@ -74,15 +73,24 @@ def incomplete(archive: object, n_held: int, n_listed: int) -> UserError:
     return UserError(f"{archive} is incomplete: {n_held:,} of {n_listed:,} records")
 
 
-def check_topology(archive: Path, arch_strs: object) -> None:
-    """Raise `UserError` if an archive's list of architectures is that of the size space, or none."""
+def check_space(archive: Path, arch_strs: object, space: Space) -> None:
+    """Raise `UserError` if an archive's list of architectures is that of another space, or none."""
     if not isinstance(arch_strs, list) or not arch_strs or not all(isinstance(text, str) for text in arch_strs):
         raise UserError(f"{archive} has no list of architectures")
-    if _SIZES.fullmatch(arch_strs[0]):
-        raise UserError(
-            f"{archive} is an archive of NATS-Bench's size space (its first architecture is {arch_strs[0]}); this"
-            " benchmark is of the topology space (NATS-tss)"
-        )
+    for other in SPACES.values():
+        if other is not space and _is_of(arch_strs[0], other):
+            raise UserError(
+                f"{archive} is an archive of {other.label} (its first architecture is {arch_strs[0]}); this benchmark"
+                f" is of {space.label}"
+            )
+
+
+def _is_of(arch_str: str, space: Space) -> bool:
+    try:
+        space.parse(arch_str)
+    except ArchitectureError:
+        return False
+    return True
 
 
 def check_record(place: int, arch_str: str, schedules: Mapping[str, Any]) -> None:
@@ -101,7 +109,7 @@ def check_place(name: str, archive: Path, meant: str) -> None:
         inside = sorted(path.name for path in archive.iterdir() if path.name.startswith(_PREFIX[name]))
         if inside:
             raise UserError(f"{archive} is the folder around an archive: give {archive / inside[0]}")
-    if archive.is_dir() and name != "nats":
+    if archive.is_dir() and name == "nasbench201":
         raise UserError(f"{archive} is a folder, and table {name!r} is made from {meant}; NATS-Bench's is 'nats'")
 
 
@@ -109,37 +117,43 @@ def check_place(name: str, archive: Path, meant: str) -> None:
 class _Columns:
     """Values under construction, by key and seed."""
 
+    n_arch: int
     values: dict[Any, dict[int, np.ndarray]] = field(default_factory=dict)
 
     def put(self, key: Any, seed: int, index: int, value: float) -> None:
         column = self.values.setdefault(key, {}).get(seed)
         if column is None:
-            column = self.values[key][seed] = np.full(SPACE.n_arch, np.nan, np.float32)
+            column = self.values[key][seed] = np.full(self.n_arch, np.nan, np.float32)
         column[index] = value
 
     def arrays(self) -> dict[Any, np.ndarray]:
         return {key: np.stack([c[s] for s in sorted(c)], axis=1) for key, c in self.values.items()}
 
 
-def convert(name: str, entries: Iterable[Entry], n_listed: int, source: Source, expected: Expected) -> Table:
+def convert(
+    name: str, entries: Iterable[Entry], n_listed: int, source: Source, official: Official, expected: Expected
+) -> Table:
     """Make the table of an archive that lists `n_listed` architectures.
 
-    The published facts are checked if it lists the whole space; a smaller archive leaves NaN elsewhere. Raises
+    What is expected is checked if it lists the whole space; a smaller archive leaves NaN elsewhere. Raises
     `UserError` if an architecture that it lists has no runs, or if a check fails.
     """
-    measures, seconds, n_read = _Columns(), _Columns(), 0
+    n_arch = official.space.n_arch
+    measures, seconds, n_read = _Columns(n_arch), _Columns(n_arch), 0
     for index, schedules in entries:
         n_read += 1
-        for schedule in SCHEDULES:
-            if str(schedule) in schedules:
-                _take(schedules[str(schedule)], schedule, index, measures, seconds)
+        for schedule, epochs in official.schedules:
+            if schedule in schedules:
+                _take_accuracies(schedules[schedule], epochs, index, measures)
+                if epochs == official.longest:
+                    _take_seconds(schedules[schedule], index, seconds)
     if n_read != n_listed:
         raise incomplete(source.name, n_read, n_listed)
-    if n_listed > SPACE.n_arch or not measures.values:
+    if n_listed > n_arch or not measures.values:
         raise UserError(f"{source.name} lists {n_listed:,} architectures and has no accuracies of this search space")
     table = Table(
         name=name,
-        search_space=SPACE.name,
+        search_space=official.space.name,
         measures=measures.arrays(),
         train_seconds=seconds.arrays(),
         parameters=official.parameters(),
@@ -147,12 +161,12 @@ def convert(name: str, entries: Iterable[Entry], n_listed: int, source: Source, 
         seeds={measure: tuple(sorted(columns)) for measure, columns in measures.values.items()},
         sources=(source,),
     )
-    verify(table, expected if n_listed == SPACE.n_arch else Expected())
+    verify(table, expected if n_listed == n_arch else Expected())
     return table
 
 
-def _take(runs: Trainings, epochs: int, index: int, measures: _Columns, seconds: _Columns) -> None:
-    """Copy the last epoch of every seed, and the seconds of the long schedule."""
+def _take_accuracies(runs: Trainings, epochs: int, index: int, measures: _Columns) -> None:
+    """Copy the last epoch of every seed."""
     for (trained_on, metric), (dataset, split) in _METRICS.items():
         for seed in runs.dataset_seed.get(trained_on, ()):
             run: Training = runs.all_results[trained_on, seed]
@@ -169,10 +183,13 @@ def _take(runs: Trainings, epochs: int, index: int, measures: _Columns, seconds:
             if epochs - 1 in accuracies and epochs - 1 in losses:
                 measures.put(Measure(dataset, "train", epochs), seed, index, accuracies[epochs - 1] / 100)
                 measures.put(Measure(dataset, "train", epochs, "loss"), seed, index, losses[epochs - 1])
-    if epochs == official.LONG:
-        for (trained_on, seed), run in runs.all_results.items():
-            if run.train_times:
-                seconds.put(trained_on.lower(), seed, index, sum(run.train_times.values()))
+
+
+def _take_seconds(runs: Trainings, index: int, seconds: _Columns) -> None:
+    """Add up every seed's seconds of training."""
+    for (trained_on, seed), run in runs.all_results.items():
+        if run.train_times:
+            seconds.put(trained_on.lower(), seed, index, sum(run.train_times.values()))
 
 
 def is_converted(name: str, path: Path | None) -> bool:
@@ -206,7 +223,7 @@ def load_archive(name: str, path: Path | None, what: str, build: Callable[[Path]
 
 
 def _converted(name: str) -> list[Path]:
-    return list((cache_dir() / "tables").glob(f"{name}-*.npz"))
+    return list((cache_dir() / "tables").glob(f"{name}-{'?' * _IDENTITY}.npz"))
 
 
 def _kept_at(name: str, path: Path) -> Path:
@@ -219,7 +236,7 @@ def _identity(path: Path) -> str:
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         facts = file.stat()
         digest.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()[:_IDENTITY]
 
 
 def require_trust(path: Path, trust: bool) -> None:

@@ -16,7 +16,7 @@ from bench.truth.checks import Expected, Known, Optimum
 from bench.truth.sources.archive import (
     Entry,
     check_record,
-    check_topology,
+    check_space,
     convert,
     index_of,
     load_archive,
@@ -24,7 +24,7 @@ from bench.truth.sources.archive import (
     require_trust,
     unpickling,
 )
-from bench.truth.sources.official import TEST
+from bench.truth.sources.official import OF_TOPOLOGY, SPACE, TEST
 from bench.truth.table import Source, Table
 
 ARCHIVE = "the file NAS-Bench-201-v1_1-096897.pth"
@@ -55,11 +55,11 @@ def build(archive: Path, trust: bool, expected: Expected = EXPECTED) -> Table:
     """Convert an archive; `expected` is checked if it lists the whole space."""
     require_trust(archive, trust)
     api = open_archive(archive)
-    check_topology(archive, api.meta_archs)
+    check_space(archive, api.meta_archs, SPACE)
     note = f"{len(api):,} architectures"
     source = Source(archive.name, "https://github.com/D-X-Y/NAS-Bench-201", "", "MIT", note)
     with unpickling(f"cannot read {archive} as a NAS-Bench-201 archive"):
-        return convert("nasbench201", _entries(api), len(api), source, expected)
+        return convert("nasbench201", _entries(api), len(api), source, OF_TOPOLOGY, expected)
 
 
 def open_archive(archive: Path) -> Any:
@@ -74,7 +74,7 @@ def open_archive(archive: Path) -> Any:
 
 def _entries(api: Any) -> Iterator[Entry]:
     """Every architecture that the archive holds."""
-    indices = index_of(api.meta_archs)
+    indices = index_of(api.meta_archs, SPACE)
     for place in progress("nasbench201", range(len(indices)), len(indices)):
         if place in api.arch2infos_dict:
             check_record(place, api.meta_archs[place], api.arch2infos_dict[place])

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.truth.checks import Expected, SeedCount, verify
 from bench.truth.sources import official
-from bench.truth.sources.official import PUBLISHED, SEEDS, SPACE, TEST, VALID
+from bench.truth.sources.official import OF_TOPOLOGY, PUBLISHED, SEEDS, SPACE, TEST, VALID
 from bench.truth.sources.pandas_frame import read_frame, read_pickle
 from bench.truth.table import Measure, Source, Table, load_or_build
 from mngnas.data.download import RemoteFile, cache_dir, fetch, github_raw, in_mirror_folder
@@ -136,8 +136,8 @@ def build(paths: dict[str, Path], expected: Expected = EXPECTED) -> Table:
         search_space=SPACE.name,
         measures={measure: values.astype(np.float32) for measure, values in measures.items()},
         train_seconds={run: values.astype(np.float32) for run, values in seconds.items()},
-        parameters=official.parameters(),
-        flops=official.flops(),
+        parameters=OF_TOPOLOGY.parameters(),
+        flops=OF_TOPOLOGY.flops(),
         seeds=dict.fromkeys((*VALID.values(), TEST["cifar100"], TEST["imagenet16-120"]), SEEDS),
         sources=tuple(
             Source(file.name, file.url, file.checksum.removeprefix("sha256:"), file.licence, file.source)

@@ -1,7 +1,9 @@
 """Guidance by several frozen teachers: their features, the coefficients that combine them, and the loss.
 
-Every architecture of the space has the same stage outputs, so a student's features can be compared with a teacher's
-without adapters. With S the student's normalised features of a stage and F_k those of teacher k, the gradient of
+Where every architecture has stage outputs of one shape, a student's features are compared with a teacher's without
+adapters. Where widths differ, what is compared is how similar a network finds each two pictures of the batch, which has
+no channels (as in Tung & Mori, ICCV 2019). With S what is matched of the student in a stage and F_k of teacher k, both
+of zero mean and unit variance, the gradient of
 ||S - F_k||^2 in S is 2 (S - F_k). The coefficients are the optimal descent direction of these gradients,
 
     alpha = argmin || sum_k alpha_k (S - F_k) ||^2   s.t.  sum_k alpha_k = 1,  0 <= alpha_k <= C
@@ -25,6 +27,7 @@ from mngnas.nets.supernet import Supernet
 from mngnas.spaces import Arch
 
 COEFFICIENTS = ("adaptive", "uniform", "single")
+FEATURES, SIMILARITIES = "features", "similarities"  # what is matched
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,11 @@ class Teacher:
 class TeacherFeatures:
     """What K teachers see in one batch."""
 
+    match: str  # FEATURES or SIMILARITIES
+
     archs: tuple[Arch, ...]  # in canonical form
     losses: tuple[float, ...]  # of the teachers, `Teacher.loss`
-    stages: tuple[Tensor, ...]  # per stage, normalised and flattened, float32 [K, D]
+    stages: tuple[Tensor, ...]  # per stage, as `matched` gives it, float32 [K, D]
     grams: Tensor  # mean products of two teachers' features, [stages, K, K]
 
 
@@ -80,15 +85,28 @@ def normalised(features: Tensor) -> Tensor:
     return F.batch_norm(features.float(), None, None, training=True)
 
 
+def similarities(features: Tensor) -> Tensor:
+    """Cosines between the normalised features of each two pictures, standardised: `[b, c, h, w]` to `[b * (b - 1)]`."""
+    b = len(features)
+    rows = F.normalize(normalised(features).flatten(1))
+    cosines = (rows @ rows.T).flatten()[1:].view(b - 1, b + 1)[:, :-1].flatten()  # without the diagonal
+    return (cosines - cosines.mean()) / cosines.std().clamp_min(1e-6)
+
+
+def matched(features: Tensor, match: str) -> Tensor:
+    """What is compared of a stage's output `[b, c, h, w]`, flat."""
+    return _flat(normalised(features)) if match == FEATURES else similarities(features)
+
+
 @torch.no_grad()
-def teacher_features(teachers: Sequence[Teacher], batch: Batch) -> TeacherFeatures:
+def teacher_features(teachers: Sequence[Teacher], batch: Batch, match: str = FEATURES) -> TeacherFeatures:
     """One forward pass of each teacher (1/3 pass each)."""
     outputs = [teacher.network(batch.images, teacher.arch) for teacher in teachers]
     features = zip(*(output.features for output in outputs), strict=True)
-    stages = tuple(torch.stack([_flat(normalised(f)) for f in stage]) for stage in features)
+    stages = tuple(torch.stack([matched(f, match) for f in stage]) for stage in features)
     grams = torch.stack([f @ f.T / f.shape[1] for f in stages])
     archs = tuple(t.network.space.canonical(t.arch) for t in teachers)
-    return TeacherFeatures(archs, tuple(teacher.loss for teacher in teachers), stages, grams)
+    return TeacherFeatures(match, archs, tuple(teacher.loss for teacher in teachers), stages, grams)
 
 
 def guide(features: Sequence[Tensor], student: Arch, teachers: TeacherFeatures, how: Combination) -> Guidance | None:
@@ -100,7 +118,7 @@ def guide(features: Sequence[Tensor], student: Arch, teachers: TeacherFeatures, 
     present = [arch != student for arch in teachers.archs]
     if not any(present):
         return None
-    flat = [_flat(normalised(f)) for f in features]
+    flat = [matched(f, teachers.match) for f in features]
     with torch.no_grad():
         device = flat[0].device
         products = torch.stack([f @ s / len(s) for f, s in zip(teachers.stages, flat, strict=True)])  # [stages, K]
@@ -129,12 +147,14 @@ def _coefficients(grams: Tensor, present: Tensor, how: Combination) -> tuple[Ten
     return alpha.expand(stages, k), at_cap
 
 
-def feature_distance(one: Sequence[Tensor], other: Sequence[Tensor], towards: bool = False) -> Tensor:
-    """Sum over stages of the mean squared distance between two networks' normalised features, each `[b, c, h, w]`.
+def feature_distance(
+    one: Sequence[Tensor], other: Sequence[Tensor], towards: bool = False, match: str = FEATURES
+) -> Tensor:
+    """Sum over stages of the mean squared distance between what is matched of two networks, each `[b, c, h, w]`.
 
     `towards`: gradients reach `other` alone, so that it moves towards `one`.
     """
-    pairs = [(normalised(a), normalised(b)) for a, b in zip(one, other, strict=True)]
+    pairs = [(matched(a, match), matched(b, match)) for a, b in zip(one, other, strict=True)]
     return torch.stack([F.mse_loss(b, a.detach() if towards else a) for a, b in pairs]).sum()
 
 

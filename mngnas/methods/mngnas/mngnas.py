@@ -30,6 +30,8 @@ from mngnas.methods.mngnas.descent import MAX_TEACHERS
 from mngnas.methods.mngnas.diary import GuidanceSums, diary_of
 from mngnas.methods.mngnas.distillation import (
     COEFFICIENTS,
+    FEATURES,
+    SIMILARITIES,
     Combination,
     Guidance,
     Teacher,
@@ -63,6 +65,7 @@ class MngnasConfig(Settings):
     schedule: str = setting("constant", among=("constant", "falling"))  # "falling": lambda to 0 along a cosine
     coefficients: str = setting("adaptive", among=COEFFICIENTS)  # "single": the teacher of lowest validation loss
     per_stage: bool = True  # coefficients for each stage, or one set for the network
+    match: str = setting("auto", among=("auto", FEATURES, SIMILARITIES))  # "auto": features, where shapes are alike
     cap: float = setting(0.6, above=0, high=1)  # C, the largest coefficient
     guides: str = setting("both", among=("both", "supernet", "retraining"))  # whose training the pool guides
     candidates: int = setting(4, 1, 1000)  # M, architectures that are retrained in a round; with 1 none is
@@ -136,6 +139,12 @@ class Mngnas(SupernetMethod):
         ):
             if getattr(config, name) > most:
                 raise UserError(f"mngnas.{name} = {getattr(config, name)} must be at most {most} in {self.space.name}")
+        alike = self.supernet.features_alike
+        if config.match == FEATURES and not alike:
+            raise UserError(
+                f"mngnas.match = {FEATURES!r} needs features of one shape, and those of {self.space.label} have several"
+            )
+        self.match = FEATURES if config.match != SIMILARITIES and alike else SIMILARITIES
         self.pool: list[Teacher] = []
         self.rounds_done, self.teachers_made = 0, 0
         self.log: list[dict[str, Any]] = []  # means over stretches of guided training
@@ -168,7 +177,7 @@ class Mngnas(SupernetMethod):
 
     def _guided_loss(self, step: Step) -> Callable[[Arch, Output, Tensor], Tensor]:
         """What each path of a step minimises; the teachers look at the step's batch once."""
-        teachers = teacher_features(self.pool, step.batch)
+        teachers = teacher_features(self.pool, step.batch, self.match)
         weight = self.config.weight * (cosine(step.spent) if self.config.schedule == "falling" else 1.0)
 
         def loss(arch: Arch, output: Output, cross_entropy: Tensor) -> Tensor:
@@ -265,7 +274,7 @@ class Mngnas(SupernetMethod):
         output = network(batch.images, arch)
         loss = F.cross_entropy(output.logits, batch.labels)
         if self.pool and self.config.guides != "supernet":
-            teachers = teacher_features(self.pool, batch)
+            teachers = teacher_features(self.pool, batch, self.match)
             loss, guidance = self._guided(loss, output, arch, teachers, self.config.weight)
             if guidance is not None:
                 return loss, guidance.loss.detach()
@@ -283,7 +292,7 @@ class Mngnas(SupernetMethod):
 
         def backward(number: int) -> Tensor:
             batch = self.further_batch(_PERTURBATION_BATCHES + number)
-            teachers = teacher_features(self.pool, batch) if guided else None
+            teachers = teacher_features(self.pool, batch, self.match) if guided else None
             drawn = [arch, *(near[int(i)] for i in step.rng.choice(len(near), config.perturbed, replace=False))]
             outputs = [network(batch.images, path) for path in drawn]
             parts = []
@@ -292,7 +301,7 @@ class Mngnas(SupernetMethod):
                 parts.append(self._guided(part, output, path, teachers, config.weight)[0] if teachers else part)
             loss = torch.stack(parts).sum()
             own, towards = outputs[0].features, config.perturbation == "towards"
-            apart = torch.stack([feature_distance(own, o.features, towards) for o in outputs[1:]]).mean()
+            apart = torch.stack([feature_distance(own, o.features, towards, self.match) for o in outputs[1:]]).mean()
             (loss + config.perturbation_weight * apart).backward()
             return apart.detach()
 
