@@ -23,7 +23,7 @@ channels = 4
 cells = 1
 residual_reduction = false
 [training]
-passes = 1500
+passes = 600
 batch_size = 16
 [scoring]
 images = 40
@@ -121,7 +121,7 @@ def test_killed_and_requeued_runs_go_on_and_end_with_the_same_bits(cluster, tmp_
     for name in queue:
         assert len(events(study / name, "done")) == 1
     assert command(cluster, "status", study).stdout.endswith("4 runs: 4 done\n")
-    assert (study / "report" / "report.html").exists()
+    assert (study / "report" / "report.md").exists()
 
     local = tmp_path / "local"
     assert command(cluster, *asked, "--out", local).returncode == 0
