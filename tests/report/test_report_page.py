@@ -15,7 +15,7 @@ import pytest
 
 import bench.report
 from bench.report import report
-from bench.report.page import Folded, Heading, Paragraph, Section, to_html, to_markdown
+from bench.report.page import Folded, Heading, Paragraph, Section, pictures_in, to_html, to_markdown
 from bench.report.sections import SECTIONS
 from bench.report.sections.settings import about
 from bench.stats.metrics import kendall_tau_b, regret
@@ -126,7 +126,7 @@ def test_results_come_first_and_settings_last(page, paths, results):
     assert page.heads[1] == "How well each method ranks"
     assert page.heads[-1] == "Settings"
     assert text.index("<details>") < text.index("<dl>")
-    assert text.count("<details>") == text.count("</details>") == 1
+    assert text.count("<details>") == text.count("</details>") == 2  # two rankings against each other are folded too
     assert [section.name for section in SECTIONS][-1] == "settings"
     markdown = paths.markdown.read_text()
     assert markdown.splitlines()[2].startswith("**Of 2 methods Guided ranks best with")
@@ -163,9 +163,8 @@ def test_csv_holds_the_numbers_of_the_figures(some_folder, table, paths):
     tables = {}
     for section in SECTIONS:
         numbers = study.once(section.numbers)
-        for block in section.blocks(numbers) if numbers is not None else ():
-            if hasattr(block, "csv"):
-                tables[block.csv.name] = block.csv
+        for picture in pictures_in(section.blocks(numbers) if numbers is not None else ()):
+            tables[picture.csv.name] = picture.csv
     assert set(tables) == set(TABLES)
     for name, found in tables.items():
         with (paths.html.parent / "figures" / f"{name}.csv").open(newline="") as file:

@@ -62,9 +62,9 @@ class RanksOfTraits:
         """By trait the partial rho of scores `[n]` of the architectures `index` with the truth `[n]` held.
 
         Positive: of equally accurate architectures the method prefers those with more of the trait. NaN where a score
-        is not finite, or where the ranking is the truth's own.
+        is missing, or where the ranking is the truth's own.
         """
-        if len(score) < 2 or not np.isfinite(score).all():
+        if len(score) < 2 or np.isnan(score).any():
             return dict.fromkeys(self.traits, float("nan"))
         true_ranks, by_trait = self._of(index, true)
         ranks = midranks(score)

@@ -222,8 +222,8 @@ def plot_bars(ax: "Axes", bars: Sequence[Bar], ceiling: float, flops: float = ma
             interval, colour = [over_archs.ci_low, over_archs.ci_high], look_of(bar.place)["color"]
             ax.plot(interval, [y + BESIDE] * 2, "|-", color=colour, linewidth=1, label="95 % over architectures")
             ends += interval
-        line = {"color": REFERENCE, "linestyle": "--", "label": "parameter count"}
-        ax.plot([bar.parameters] * 2, [y - 0.5, y + 0.5], **line)
+        beside = [y - 0.5, y + 0.5]
+        ax.plot([bar.parameters] * 2, beside, color=REFERENCE, linestyle="--", label="parameter count")
         ends += [*bar.tau.values, spread.ci_low, spread.ci_high, bar.parameters]
     main = [y for y, bar in enumerate(bars) if bar.is_main]
     for name, value, style in (("FLOPs", flops, "-."), ("ceiling", ceiling, ":")):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,10 +72,10 @@ def rank_scatter(
     keep = pair.common(0, 1)
     if keep.sum() < 2:
         return None
-    ranks = [rankdata(-mean_ranks(rows, keep)) for rows in scores]
     x, y = (OfMethod(*method.identity) for method in methods)
+    rank_x, rank_y = (rankdata(-mean_ranks(rows, keep)) for rows in scores)
     n_seed = len(scores[0]), len(scores[1])
-    return RankScatter(x, y, n_seed, target, *pair.taus(0, 1), np.flatnonzero(keep), *ranks, true[keep])
+    return RankScatter(x, y, n_seed, target, *pair.taus(0, 1), np.flatnonzero(keep), rank_x, rank_y, true[keep])
 
 
 # --------------------------------------------------------------------------------------------------------------- words
@@ -132,7 +132,7 @@ def plot_scatter(ax: "Axes", numbers: RankScatter) -> "Axes":
     n = len(numbers.true)
     order = np.argsort(numbers.true, kind="stable")
     edges = np.unique(np.quantile(numbers.true, _SHARES))
-    colour: dict[str, object] = {"color": "black"}
+    colour: dict[str, Any] = {"color": "black"}
     if len(edges) > 1:
         colours = ListedColormap(colormaps["cividis_r"](np.linspace(0.05, 1, len(edges) - 1)))
         colour = {"c": numbers.true[order], "cmap": colours, "norm": BoundaryNorm(edges, len(edges) - 1)}
@@ -140,9 +140,8 @@ def plot_scatter(ax: "Axes", numbers: RankScatter) -> "Axes":
     at = numbers.rank_x[order], numbers.rank_y[order]
     ax.scatter(*at, s=size, linewidths=0, rasterized=n > 200, **colour)
     rank_axes(ax, n)
-    axes = [(numbers.x, ax.set_xlabel), (numbers.y, ax.set_ylabel)]
-    for method, name in axes:
-        name(fill(f"rank by {method.label} (1 = best)", 48))
+    x, y = (fill(f"rank by {method.label} (1 = best)", 48) for method in (numbers.x, numbers.y))
+    ax.set(xlabel=x, ylabel=y)
     return ax
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.report.look import REFERENCE, WIDTH, legend, look_of, panels
 from bench.report.page import Block, Csv, CsvRow, Heading, Picture, Section
@@ -155,16 +155,17 @@ def plot_costs(ax: "Axes", numbers: TauByCost, unit: Unit) -> "Axes":
     if best:
         end = max(row.cost(unit) for row in known)
         steps = [*((row.cost(unit), row.tau.spread.mean) for row in best), (end, best[-1].tau.spread.mean)]
-        line = {"color": "#999999", "linewidth": 1.2, "drawstyle": "steps-post", "zorder": 1}
-        ax.plot(*zip(*steps, strict=True), **line, label="Pareto line")
+        x_of, y_of = zip(*steps, strict=True)
+        ax.plot(x_of, y_of, color="#999999", linewidth=1.2, drawstyle="steps-post", zorder=1, label="Pareto line")
     for row in known:
         s, x, is_named = row.tau.spread, row.cost(unit), row in looks
         look, label = looks.get(row, _OTHERS), starred(row.label, row.asked) if is_named else "other methods"
         colour = look["color"]
         if math.isfinite(s.ci_low):
             ax.plot([x, x], [s.ci_low, s.ci_high], color=colour, linewidth=1, alpha=0.6)
-        shape = {"markerfacecolor": colour if row in best else "white", "markersize": 6 if is_named else 4}
-        ax.plot(x, s.mean, look["marker"], color=colour, **shape, label=label, zorder=3 if is_named else 2)
+        face, size = colour if row in best else "white", 6 if is_named else 4
+        more: dict[str, Any] = {"label": label, "zorder": 2 + is_named}
+        ax.plot(x, s.mean, look["marker"], color=colour, markerfacecolor=face, markersize=size, **more)
     ax.axhline(numbers.parameters, color=REFERENCE, linestyle="--", linewidth=1, label="parameter count", zorder=1)
     if math.isfinite(numbers.ceiling):
         ax.axhline(numbers.ceiling, color=REFERENCE, linestyle=":", linewidth=1.2, label="ceiling", zorder=1)
