@@ -228,6 +228,17 @@ def test_the_gradient_in_the_mixtures_weights_is_that_of_finite_differences():
                 assert found[edge, op].item() == pytest.approx(slope.item(), rel=1e-4, abs=1e-6)
 
 
+def test_the_gradient_in_the_mixtures_weights_is_the_same_in_single_precision():
+    """BatchNorm's backward pass has to read the scale that a weight becomes."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        supernet = CellSupernet(Skeleton(channels=4, cells=1), seed=2).to(dtype)
+        weights = torch.rand((6, 5), generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+        loss = F.cross_entropy(supernet.mixed(images().to(dtype), weights).logits, torch.arange(6))
+        found.append(torch.autograd.grad(loss, weights)[0].double())
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+
+
 def test_a_mixture_is_linear_in_the_last_node():
     """Of the edges into the output: halves of two operations are the mean of both, before the next norm."""
     supernet = CellSupernet(Skeleton(channels=4, cells=1, stages=1), seed=3)
