@@ -101,7 +101,7 @@ class CloseSupernet(CellSupernet):
             if op not in (CONV_1X1, CONV_3X3):
                 return cell.operate(0, op, x, None, batch_norm)
             relu_x = F.relu(x)
-            y = gates[edge, drawn[edge]] * cell.operate(drawn[edge], op, x, relu_x, batch_norm)
+            y: Tensor = gates[edge, drawn[edge]] * cell.operate(drawn[edge], op, x, relu_x, batch_norm)
             for block in range(soft.shape[1]):
                 if block != drawn[edge]:
                     with torch.no_grad():
@@ -117,7 +117,7 @@ class CloseSupernet(CellSupernet):
             for edge, ((source, target), op) in enumerate(zip(EDGES, live, strict=True)):
                 value, so_far = nodes[source], nodes[target]
                 if op != NONE and value is not None:
-                    y: Tensor = operate(cell, edge, op, value)
+                    y = operate(cell, edge, op, value)
                     nodes[target] = y if so_far is None else so_far + y
             found = nodes[-1]
             return torch.zeros_like(x) if found is None else found
