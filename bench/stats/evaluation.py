@@ -126,7 +126,7 @@ def reference_rows(
     further = [_checked(label, values, len(truth))[known] for label, values in others.items()]
     found = bootstrap_each([*costs, *further], truth[known], _RANKINGS, **options)
     of_costs, of_others = found[: len(costs)], found[len(costs) :]
-    pairs = _seed_against_others(seeds)
+    pairs = seed_against_others(seeds)
     ceiling = bootstrap_means(pairs, _RANKINGS, **options) if pairs else {m.name: _undefined(level) for m in _RANKINGS}
     rows_found = [
         ("parameters", "parameter count", of_costs[0]),
@@ -207,7 +207,7 @@ def _undefined(level: float) -> Estimate:
     return Estimate(math.nan, math.nan, math.nan, 0, level)
 
 
-def _seed_against_others(seeds: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def seed_against_others(seeds: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each column of `[n_arch, n_seed]` with a partner anywhere: the column, and the mean of the others."""
     pairs = []
     for column in range(seeds.shape[1]):
