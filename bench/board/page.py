@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from bench.board.entries import Entry
+from bench.board.pictures import pictures
 from bench.board.standings import GENERATOR_SEED, SHOWN, TAU, Board, Part, Standing
 from bench.report.page import Block, CsvRow, Facts, Folded, Heading, Paragraph, TextTable
 from bench.report.text import NOT_KNOWN, STAR, count, interval, number, over_seeds, starred
@@ -104,6 +105,8 @@ def blocks(board: Board, command: str) -> list[Block]:
         Heading("All architectures" if not board.common else "The architectures that all rows share"),
         _table(board.rows, live=False),
         Paragraph(_explained(board)),
+        Heading("Pictures"),
+        *pictures(board),
         Heading("Live architectures only"),
         _table(sorted(board.rows, key=_best_live_first), live=True),
         Paragraph(

@@ -8,7 +8,8 @@ import pytest
 
 from bench.board.page import blocks, lines, title, to_csv
 from bench.board.standings import SHOWN, TAU, standings
-from bench.report.page import TextTable, to_html, to_markdown
+from bench.report.look import to_svg
+from bench.report.page import Folded, Picture, TextTable, to_html, to_markdown
 from bench.stats.intervals import bootstrap, seed_spread
 from bench.stats.metrics import METRICS, kendall_tau_b, regret
 from bench.truth.target import Target
@@ -104,7 +105,9 @@ def test_the_page_has_every_row_and_the_csv_every_number():
     tables = [block for block in page if isinstance(block, TextTable)]
     assert [len(table.rows) for table in tables] == [2, 2, 2]
     assert all(len(row) == len(table.head) for table in tables for row in table.rows)
-    assert "&lt;file&gt;" in to_html(title(board), page, {})
+    (picture,) = (block for block in page if isinstance(block, Picture))  # two rows are too few for more
+    assert "&lt;file&gt;" in to_html(title(board), page, {"tau": to_svg(picture.draw)})
+    assert sum(row[2] == "seed" for row in picture.csv.rows()) == 3
     assert "100 passes" in to_markdown(title(board), page)
     rows = list(csv.DictReader(io.StringIO(to_csv(board))))
     assert [row["architectures"] for row in rows] == ["all", "live"] * 2
@@ -115,3 +118,12 @@ def test_the_page_has_every_row_and_the_csv_every_number():
     assert ours["kendall_tau_b_seeds_low"] == str(measured.metrics[TAU.name].spread.ci_low)
     assert ours["protocol"] == "width: 4"
     assert METRICS[TAU.name] is TAU
+
+
+def test_three_rows_have_all_pictures():
+    entries = [several(NOISY + 0.02 * n, label=f"row {n}", passes=10.0**n, seconds=1.0) for n in range(3)]
+    page = blocks(standings(entries, target(), TOPOLOGY, resamples=5), "command")
+    found = [block for one in page for block in (one.blocks if isinstance(one, Folded) else (one,))]
+    pictures = [block for block in found if isinstance(block, Picture)]
+    assert [picture.name for picture in pictures] == ["tau", "tau-by-cost", "alike", "picks"]
+    assert all(to_svg(picture.draw).startswith(b"<?xml") for picture in pictures)
