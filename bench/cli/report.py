@@ -28,13 +28,7 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Make the report; studies of older versions are read too."""
-    from bench.study.jobs import read_json
-    from bench.study.store import load_runs
-
-    about = {name: value for name, value in read_json(options.study / "study.json").items() if isinstance(value, str)}
-    if not {"benchmark", "dataset"} <= set(about):
-        first = load_runs(options.study)[0].record
-        about = {"benchmark": first.benchmark, "dataset": first.dataset}
+    about = about_study(options.study)
     options.benchmark = about["benchmark"]
     options.mirror = options.mirror or about.get("mirror")
     if options.archive is None and about.get("archive") and Path(about["archive"]).exists():
@@ -43,6 +37,18 @@ def command(options: argparse.Namespace) -> None:
     target = about["dataset"], options.split, options.epochs
     scatter = tuple(split_outside_brackets(options.scatter)) if options.scatter else ()
     write_report(options.study, table, *target, options.resamples, scatter)
+
+
+def about_study(study: Path) -> dict[str, str]:
+    """What study.json says in plain words, at least "benchmark" and "dataset"; without it what a run says."""
+    from bench.study.jobs import read_json
+    from bench.study.store import load_runs
+
+    about = {name: value for name, value in read_json(study / "study.json").items() if isinstance(value, str)}
+    if {"benchmark", "dataset"} <= set(about):
+        return about
+    first = load_runs(study)[0].record
+    return {"benchmark": first.benchmark, "dataset": first.dataset}
 
 
 def write_report(

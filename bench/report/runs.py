@@ -68,6 +68,27 @@ def correlations(study: StudyRuns) -> tuple[Mapping[str, OverSeeds], ...]:
 
 def read_runs(directory: Path, table: Table, target: Measure, resamples: int = 1000) -> StudyRuns:
     """Load the finished runs below `directory`; raises `UserError` for runs that do not belong into one table."""
+    by_group = comparable_runs(directory, table, target)
+    runs = sorted((run for group in by_group.values() for run in group), key=lambda run: run.directory.name)
+    first = runs[0].record
+    for name, column in (("parameters", table.parameters), ("flops", table.flops)):
+        if first.dataset not in column:
+            raise UserError(f"table {table.name!r}, {name}: {unknown('data set', first.dataset, column)}")
+    truth = table.mean(target)
+    methods = _methods(by_group, truth)
+    scored = [len(one.true) for method in methods for one in method.seeds]
+    if not np.isfinite(truth).any() or (scored and not any(scored)):
+        raise UserError(f"no architecture scored in {directory} has a {target}")
+    costs = table.parameters[first.dataset], table.flops[first.dataset]
+    groups, common = _groups(by_group, methods), _common(methods, truth)
+    return StudyRuns(directory, tuple(runs), table, target, resamples, truth, methods, groups, *costs, common)
+
+
+def comparable_runs(directory: Path, table: Table, target: Measure) -> dict[tuple[str, str, str], list[Run]]:
+    """The finished runs below `directory`, those that differ in their seeds only together, in the order of the seeds.
+
+    Raises `UserError` for runs that do not belong into one table, were made with another, or for another data set.
+    """
     runs = load_runs(directory)
     for name in _ONE_OF_EACH:
         values = sorted({str(getattr(run.record, name)) for run in runs})
@@ -81,18 +102,7 @@ def read_runs(directory: Path, table: Table, target: Measure, resamples: int = 1
         )
     if target.kind != "accuracy" or target.dataset != first.dataset:
         raise UserError(f"target '{target}' is not an accuracy on {first.dataset}, where the runs were trained")
-    for name, column in (("parameters", table.parameters), ("flops", table.flops)):
-        if first.dataset not in column:
-            raise UserError(f"table {table.name!r}, {name}: {unknown('data set', first.dataset, column)}")
-    truth = table.mean(target)
-    by_group = _by_group(directory, runs)
-    methods = _methods(by_group, truth)
-    scored = [len(one.true) for method in methods for one in method.seeds]
-    if not np.isfinite(truth).any() or (scored and not any(scored)):
-        raise UserError(f"no architecture scored in {directory} has a {target}")
-    costs = table.parameters[first.dataset], table.flops[first.dataset]
-    groups, common = _groups(by_group, methods), _common(methods, truth)
-    return StudyRuns(directory, tuple(runs), table, target, resamples, truth, methods, groups, *costs, common)
+    return _by_group(directory, runs)
 
 
 def _by_group(directory: Path, runs: Sequence[Run]) -> dict[tuple[str, str, str], list[Run]]:

@@ -115,6 +115,13 @@ class Space(ABC):
         return found
 
     @cached_property
+    def is_canonical(self) -> np.ndarray:
+        """Which architectures are their own canonical one, bool `[n_arch]`; read-only."""
+        found = np.asarray(self.canonical_indices == np.arange(self.n_arch))
+        found.flags.writeable = False
+        return found
+
+    @cached_property
     def connected(self) -> np.ndarray:
         """Which architectures have a path from input to output, bool `[n_arch]`; read-only."""
         found = np.ones(self.n_arch, dtype=bool)

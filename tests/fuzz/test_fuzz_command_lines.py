@@ -20,6 +20,7 @@ WORDS = {
         "data",
         "evaluate",
         "query",
+        "leaderboard",
         "speed",
         "evalute",
         "",
@@ -76,6 +77,7 @@ OWN = {  # options that a command has: with others it goes no further
     "brief": ["--archs", "--steps", "--jobs"],
     "evaluate": [*WORDS["option"][:2], *WORDS["option"][11:21]],
     "query": ["--benchmark", "--mirror", "--archive", "--json", "--svg", "--latency", "--digits-order"],
+    "leaderboard": [*WORDS["option"][:2], "--out", "--common", "--published", *WORDS["option"][11:21]],
     "speed": ["--seconds", "--device"],
 }
 
@@ -116,6 +118,7 @@ def idle(monkeypatch, tmp_path):
     monkeypatch.setattr("bench.cli.run.write_report", lambda *_: None)
     monkeypatch.setattr("bench.cli.report.write_report", lambda *_: None)
     monkeypatch.setattr("bench.cli.evaluate.command", lambda _options: None)  # its files have tests of their own
+    monkeypatch.setattr("bench.cli.leaderboard.command", lambda _options: None)
     monkeypatch.setattr("bench.cli.speed.command", lambda _options: None)
     monkeypatch.setattr("bench.cli.data.build_command", lambda _options: None)
     monkeypatch.setattr("bench.cli.data.verify_command", lambda _options: None)
@@ -127,7 +130,7 @@ def drawn(draw: random.Random, places) -> list[str]:
     words = [draw.choice(WORDS["command"][: len(COMMANDS)]) if draw.random() < 0.9 else draw.choice(WORDS["command"])]
     if words == ["data"]:
         words.append(draw.choice(WORDS["action"]))
-    if words[0] in ("report", "brief", "pack", "evaluate", "query"):
+    if words[0] in ("report", "brief", "pack", "evaluate", "leaderboard", "query", "status"):
         words.append(draw.choice(WORDS["value"]))
     for _ in range(draw.randrange(5)):
         own = OWN.get(words[0]) if draw.random() < 0.8 else None
