@@ -38,15 +38,11 @@ class Entry:
     column: str  # of the scores; "" where it has no name
     protocol: Mapping[str, str]  # how they were made, in the order in which it is told
     seeds: tuple[int, ...]  # of the rows of `scores`; () where they are no seeds of a method
-    scores: (
-        np.ndarray
-    )  # float64 [n_seed, n_arch], higher is better, NaN where not scored; infinities rank last and first
+    scores: np.ndarray  # float64 [n_seed, n_arch], higher is better, NaN: not scored; infinities rank last and first
     passes: float = math.nan  # of one seed, training and scoring, mean over seeds; NaN where it is not known
     seconds: float = math.nan  # the same
     asked: bool = False  # whether it was allowed to ask the ground truth
-    against: np.ndarray | None = field(
-        default=None, repr=False
-    )  # [n_seed, n_arch], what a ceiling's rows are to predict
+    against: np.ndarray | None = field(default=None, repr=False)  # [n_seed, n_arch], what a ceiling is to predict
 
     @cached_property
     def scored(self) -> np.ndarray:
