@@ -70,12 +70,19 @@ class Board:
 
 
 def standings(
-    entries: Sequence[Entry], target: Target, space: Space, *, common: bool = False, resamples: int = 1000
+    entries: Sequence[Entry],
+    target: Target,
+    space: Space,
+    *,
+    common: bool = False,
+    resamples: int = 1000,
+    with_architectures: Sequence[Metric] = (TAU,),
 ) -> Board:
     """Measure each entry against the target, by its own architectures or by those that all of them have.
 
-    The mean over seeds comes with the t-interval over seeds; for tau-b also with the bootstrap interval of that mean
-    over architectures, the same resamples for all seeds (`bench.stats.intervals`). Minus infinity ranks last and
+    The mean over seeds comes with the t-interval over seeds; that of metrics `with_architectures` also with its
+    bootstrap interval over architectures, the same resamples for all seeds (`bench.stats.intervals`); of a ceiling,
+    whose single trainings differ in their architectures, tau-b alone. Minus infinity ranks last and
     infinity first. Entries none of whose architectures has a ground truth are refused, and with `common` entries that
     share fewer than two.
     """
@@ -94,8 +101,9 @@ def standings(
     keep = shared if common else known
     rows = []
     for entry, mask in zip(entries, masks, strict=True):
-        parts = [_part(entry, target.true, keep & some, resamples) for some in (known, space.is_canonical)]
-        rows.append(Standing(entry, *parts, is_partial=not common and bool((any_row & ~mask).any())))
+        chosen = with_architectures if entry.against is None else [one for one in with_architectures if one is TAU]
+        parts = [_part(entry, target.true, keep & some, chosen, resamples) for some in (known, space.is_canonical)]
+        rows.append(Standing(entry, parts[0], parts[1], not common and bool((any_row & ~mask).any())))
     rows.sort(key=_best_first)
     return Board(tuple(rows), target, space, int(known.sum()), int(shared.sum()), common, resamples)
 
@@ -111,7 +119,9 @@ def _best_first(row: Standing) -> tuple[bool, float, str]:
     return not math.isfinite(tau), -tau if math.isfinite(tau) else 0.0, row.entry.label
 
 
-def _part(entry: Entry, true: np.ndarray, keep: np.ndarray, resamples: int) -> Part:
+def _part(
+    entry: Entry, true: np.ndarray, keep: np.ndarray, with_architectures: Sequence[Metric], resamples: int
+) -> Part:
     """The metrics of the architectures where `keep`, bool `[n_arch]`, holds."""
     keep = keep if entry.against is not None else keep & entry.scored
     pairs = []
@@ -120,12 +130,12 @@ def _part(entry: Entry, true: np.ndarray, keep: np.ndarray, resamples: int) -> P
         there = keep & ~np.isnan(scores) & np.isfinite(against)
         pairs.append((_finite(np.where(there, scores, np.nan)), np.where(there, against, np.nan)))
     sets = [(x[there], y[there]) for x, y in pairs if len(there := np.flatnonzero(np.isfinite(x)))]
+    values = {metric: [metric.function(x, y) for x, y in sets] or [math.nan] for metric in SHOWN}
+    archs = _over_architectures(pairs, {metric: values[metric] for metric in with_architectures}, resamples)
     metrics = {}
     for metric in SHOWN:
-        values = [metric.function(x, y) for x, y in sets] or [math.nan]
-        archs = _over_architectures(pairs, values, resamples) if metric is TAU else None
         looked_at = [_looked_at(metric, y) for _, y in sets]
-        metrics[metric.name] = _over_seeds(entry, values, looked_at, archs)
+        metrics[metric.name] = _over_seeds(entry, values[metric], looked_at, archs.get(metric.name))
     n = int(np.isfinite([x for x, _ in pairs]).any(axis=0).sum())
     return Part(n, metrics, _pick(pairs, true))
 
@@ -138,15 +148,19 @@ def _over_seeds(entry: Entry, values: list[float], n: list[int], archs: Estimate
 
 
 def _over_architectures(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], values: Sequence[float], resamples: int
-) -> Estimate | None:
-    """The bootstrap of the mean over the seeds in which tau-b is defined."""
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], values: Mapping[Metric, Sequence[float]], resamples: int
+) -> dict[str, Estimate]:
+    """The bootstrap of the mean of each metric over the seeds in which it is defined, by name."""
     having = [pair for pair in pairs if np.isfinite(pair[0]).any()]
-    defined = [pair for pair, value in zip(having, values, strict=False) if math.isfinite(value)]
-    if not defined:
-        return None
-    rng = np.random.default_rng(GENERATOR_SEED)
-    return bootstrap_means(defined, [TAU], resamples=resamples, rng=rng)[TAU.name]
+    together: dict[tuple[bool, ...], list[Metric]] = {}
+    for metric, of_seeds in values.items():
+        together.setdefault(tuple(map(math.isfinite, of_seeds)), []).append(metric)
+    found: dict[str, Estimate] = {}
+    for defined, metrics in together.items():
+        if chosen := [pair for pair, is_defined in zip(having, defined, strict=False) if is_defined]:
+            rng = np.random.default_rng(GENERATOR_SEED)
+            found |= bootstrap_means(chosen, metrics, resamples=resamples, rng=rng)
+    return found
 
 
 def _finite(scores: np.ndarray) -> np.ndarray:

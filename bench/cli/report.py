@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.cli.options import Commands, add_archive, add_target, table_of
-from bench.truth import Table
+from bench.cli.options import Commands, add_archive, add_target
+from bench.truth import Table, load_table
 
 
 def add(commands: Commands) -> None:
@@ -20,19 +20,25 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Make the report; studies of older versions are read too."""
+    table, dataset = table_of_study(options, options.study)
+    write_report(options.study, table, dataset, options.split, options.epochs, options.resamples)
+
+
+def table_of_study(options: argparse.Namespace, study: Path) -> tuple[Table, str]:
+    """The table of ground truth that a study was made with, and its data set; `options` as of `add_archive`."""
     from bench.study.jobs import read_json
     from bench.study.store import load_runs
 
-    about = {name: value for name, value in read_json(options.study / "study.json").items() if isinstance(value, str)}
+    about = {name: value for name, value in read_json(study / "study.json").items() if isinstance(value, str)}
     if not {"benchmark", "dataset"} <= set(about):
-        first = load_runs(options.study)[0].record
+        first = load_runs(study)[0].record
         about = {"benchmark": first.benchmark, "dataset": first.dataset}
-    options.benchmark = about["benchmark"]
-    options.mirror = options.mirror or about.get("mirror")
-    if options.archive is None and about.get("archive") and Path(about["archive"]).exists():
-        options.archive = Path(about["archive"])
-    table = table_of(options)
-    write_report(options.study, table, about["dataset"], options.split, options.epochs, options.resamples)
+    archive = options.archive
+    if archive is None and about.get("archive") and Path(about["archive"]).exists():
+        archive = Path(about["archive"])
+    mirror = options.mirror or about.get("mirror")
+    table = load_table(about["benchmark"], mirror=mirror, path=archive, trust=options.trust_archive)
+    return table, about["dataset"]
 
 
 def write_report(study: Path, table: Table, dataset: str, split: str, epochs: int | None, resamples: int) -> None:

@@ -71,7 +71,9 @@ def report(
 def _write_figures(folder: Path, pictures: Sequence[Picture], drawings: Mapping[str, bytes]) -> tuple[Path, ...]:
     """Pictures and CSVs; those of an earlier report that this one has not are removed."""
     content = {folder / f"{name}.svg": svg for name, svg in drawings.items()}
-    content |= {folder / f"{table.name}.csv": csv_bytes(table) for table in {p.csv.name: p.csv for p in pictures}.values()}
+    content |= {
+        folder / f"{table.name}.csv": csv_bytes(table) for table in {p.csv.name: p.csv for p in pictures}.values()
+    }
     for path in (*folder.glob("*.svg"), *folder.glob("*.csv")):
         if path not in content:
             path.unlink()

@@ -29,7 +29,9 @@ def ablation_table(study: Studied) -> PaperTable | None:
     first = (found.standard, *_own(own[found.standard]), *("0" for _ in columns))
     rows = (first, *(_row(line, own, columns) for line in found.lines))
     csv = Csv(name, CSV_HEADER, partial(csv_rows, found, own))
-    title = f"Variants of {found.standard} and other methods against it: {study.record.benchmark}, {study.record.dataset}"
+    title = (
+        f"Variants of {found.standard} and other methods against it: {study.record.benchmark}, {study.record.dataset}"
+    )
     return PaperTable(name, title, TextTable(head, rows), _notes(study, found), csv)
 
 

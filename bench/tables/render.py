@@ -1,4 +1,4 @@
-"""A table as Markdown, CSV and LaTeX with booktabs; the LaTeX is a fragment for \\input, and tables.tex holds them all.
+r"""A table as Markdown, CSV and LaTeX with booktabs; the LaTeX is a fragment for \input, and tables.tex holds them all.
 
     OUT/NAME.md, NAME.csv, NAME.tex    a table
     OUT/figures/                       pictures, as SVG, as PDF for LaTeX, and the CSV behind each
@@ -95,7 +95,12 @@ def to_latex(table: PaperTable) -> str:
     head, rows = table.text.head, table.text.rows
     lines = [
         f"% {table.name}: needs \\usepackage{{booktabs}} and, for its pictures, \\usepackage{{graphicx}}",
-        *("\\begin{table}[htbp]", "\\centering", f"\\caption{{{escaped(table.title)}}}", f"\\label{{tab:{table.name}}}"),
+        *(
+            "\\begin{table}[htbp]",
+            "\\centering",
+            f"\\caption{{{escaped(table.title)}}}",
+            f"\\label{{tab:{table.name}}}",
+        ),
         *("\\footnotesize", "\\setlength{\\tabcolsep}{4pt}"),
         f"\\begin{{tabular}}{{@{{}}{''.join(_alignment(column) for column in zip(head, *rows, strict=True))}@{{}}}}",
         *("\\toprule", *_row(head, small=False), "\\midrule"),
@@ -106,7 +111,11 @@ def to_latex(table: PaperTable) -> str:
     ]
     for picture in table.pictures:
         lines += [
-            *("\\begin{figure}[htbp]", "\\centering", f"\\includegraphics[width=.7\\linewidth]{{figures/{picture.name}}}"),
+            *(
+                "\\begin{figure}[htbp]",
+                "\\centering",
+                f"\\includegraphics[width=.7\\linewidth]{{figures/{picture.name}}}",
+            ),
             f"\\caption{{{escaped(f'{picture.title}. {picture.caption}')}}}",
             *(f"\\label{{fig:{picture.name}}}", "\\end{figure}"),
         ]
@@ -133,13 +142,16 @@ def _row(cells: Sequence[str], *, small: bool) -> list[str]:
 
 
 # An opening bracket or a star after the end of a row would be an argument of it.
-_LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    **{"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"},
-    **{"<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}"},
-    **{"[": "{[}", "]": "{]}", "*": "{*}", "-": "{-}", "`": "{`}"},
-    **{"−": "$-$", "±": "$\\pm$", "×": "$\\times$", "–": "--", "“": "``", "”": "''", "’": "'", "\xa0": "~"},
-    **{"†": "\\dag{}", "‡": "\\ddag{}", "§": "\\S{}", "→": "$\\to$", "\n": " "},
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    **{character: f"{{{character}}}" for character in "[]*-`"},
+    **{"−": "$-$", "±": "$\\pm$", "×": "$\\times$", "→": "$\\to$"},
+    **{"–": "--", "“": "``", "”": "''", "’": "'", "†": "\\dag{}", "‡": "\\ddag{}", "§": "\\S{}"},
 }
 
 

@@ -203,15 +203,19 @@ def mean_and_sd(mean: float, sd: float) -> str:
 def _notes(found: SearchTable) -> tuple[str, ...]:
     paper = found.paper
     where = listed([paper.datasets[name] for name in paper.searched])
-    search = f"Searched on {where} alone; the cell found is looked up on all." if paper.transfers else "Searched on each."
+    search = (
+        f"Searched on {where} alone; the cell found is looked up on all." if paper.transfers else "Searched on each."
+    )
     budgets = listed([f"{seconds:,.0f}" for seconds in paper.seconds.values()])
     notes = [f"Published: {paper.citation}. {search} Its searchers had {budgets} simulated seconds.", _sources(paper)]
     signs = dict.fromkeys(figure.seen for row in paper.rows for figure in row.figures.values())
-    notes.append("; ".join(f"{SEEN[seen].sign} {SEEN[seen].text}" for seen in signs) + ". What was not seen is left out.")
+    notes.append(
+        "; ".join(f"{SEEN[seen].sign} {SEEN[seen].text}" for seen in signs) + ". What was not seen is left out."
+    )
     if found.settings:
         epochs = " or ".join(map(str, sorted(set(found.epochs.values()))))
         notes.append(
-            "Ours: mean ± sd over runs (n − 1 in the denominator). The accuracy of an architecture is the mean over the "
+            "Ours: mean ± sd over runs (n − 1 in the denominator). An architecture’s accuracy is the mean over the "
             f"table’s seeds after its longest training, {epochs} epochs, as the benchmark’s own API gives it with "
             "is_random=False. “proposal”: the architecture that the method ends with; “highest score”: of its main "
             "ranking."

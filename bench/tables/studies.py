@@ -55,9 +55,13 @@ def read_studies(tables: Mapping[Path, Table], resamples: int) -> tuple[Studied,
             known = {(group_of(run.record), run.record.seed) for run in same[1]}
             same[1].extend(run for run in runs if (group_of(run.record), run.record.seed) not in known)
     last_parts = [directory.resolve().name for directory in tables]
-    names = {one: name if last_parts.count(name) == 1 else str(one) for one, name in zip(tables, last_parts, strict=True)}
+    names = {
+        one: name if last_parts.count(name) == 1 else str(one) for one, name in zip(tables, last_parts, strict=True)
+    }
     return tuple(
-        Studied(tuple(names[one] for one in directories), _study(directories[0], runs, tables[directories[0]], resamples))
+        Studied(
+            tuple(names[one] for one in directories), _study(directories[0], runs, tables[directories[0]], resamples)
+        )
         for directories, runs in found
     )
 
@@ -85,3 +89,12 @@ def _shared(record: RunRecord) -> tuple[Any, ...]:
     about = record.benchmark, record.space, record.dataset, record.images, record.protocol, record.table_checksum
     config = {name: value for name, value in record.config.items() if name not in (record.method.name, "description")}
     return *about, preset_of(record), json.dumps(config, sort_keys=True)
+
+
+def by_truth(studies: Sequence[Studied]) -> list[list[Studied]]:
+    """Those that are compared with the same ground truth together."""
+    found: dict[tuple[str, str, str], list[Studied]] = {}
+    for one in studies:
+        key = one.record.benchmark, one.record.dataset, one.record.table_checksum
+        found.setdefault(key, []).append(one)
+    return list(found.values())
