@@ -63,7 +63,7 @@ def compared(found: SearchTable) -> Iterator[Compared]:
         for row in pair.ours:
             for place, cell in row.cells.items():
                 figure = figures.get(place)
-                if figure is not None and cell.spread.n and not row.is_changed:
+                if figure is not None and cell.spread.n and row.is_compared:
                     yield Compared(found.paper, row.label, place, cell, figure, _other_budget(found.paper, row, place))
 
 

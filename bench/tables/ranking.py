@@ -47,7 +47,7 @@ def ranking_table(studies: Sequence[Studied], others: Sequence[Entry], resamples
     options = {"resamples": resamples, "with_architectures": SHOWN}
     board = standings([*entries, *references], target, table.space, **options)  # type: ignore[arg-type]
     name = f"ranking-{first.record.benchmark}-{dataset}"
-    head = ("predictor", "scores", "n", *(_head(metric) for metric in SHOWN), "tau-b, live only", "budget")
+    head = ("predictor", "n", *(_head(metric) for metric in SHOWN), "tau-b,\nlive only", "budget")
     rows = tuple(map(_row, board.rows))
     csv = Csv(name, CSV_HEADER, partial(csv_rows, board))
     title = f"Ranking of the {table.space.label} space against {target.label} ({first.record.benchmark})"
@@ -57,16 +57,17 @@ def ranking_table(studies: Sequence[Studied], others: Sequence[Entry], resamples
 
 
 def _head(metric: Metric) -> str:
-    return metric.label + (", %" if metric.name in _IN_PERCENT else "")
+    label = metric.label.replace("Kendall ", "").replace(", ", ",\n")
+    return label + (",\n%" if metric.name in _IN_PERCENT else "")
 
 
 def _row(row: Standing) -> tuple[str, ...]:
     entry = row.entry
-    label = starred(entry.label, entry.asked) + ("" if entry.is_reference else f"\n{entry.source}")
-    seeds = f"{len(entry.seeds)} {'seed' if len(entry.seeds) == 1 else 'seeds'}" if entry.seeds else entry.kind
+    seeds = f"{len(entry.seeds)} {'seed' if len(entry.seeds) == 1 else 'seeds'}" if entry.seeds else ""
+    about = "; ".join(filter(None, (entry.source, entry.ranking, seeds)))
+    label = entry.label if entry.is_reference else f"{starred(entry.label, entry.asked)}\n{about}"
     cells = [cell(row.all.metrics[metric.name], metric) for metric in SHOWN]
-    live = cell(row.live.metrics[TAU.name], TAU)
-    return label, f"{entry.ranking or entry.column}\n{seeds}", f"{row.all.n:,}", *cells, live, _budget(entry)
+    return label, f"{row.all.n:,}", *cells, cell(row.live.metrics[TAU.name], TAU), _budget(entry)
 
 
 def cell(one: OverSeeds, metric: Metric) -> str:
@@ -84,8 +85,9 @@ def _budget(entry: Entry) -> str:
 
 def _notes(board: Board, studies: Sequence[Studied]) -> tuple[str, ...]:
     text = (
-        "Means over seeds. “seeds”: 95 % t-interval of the mean over seeds; “archs”: 95 % bootstrap interval of it over "
-        f"architectures ({board.resamples:,} resamples, generator seed {GENERATOR_SEED}). Top 10 %: inside the true top. P@top 5 %: share of the predicted top 5 % that is in the true one. Regret, in percent points: the "
+        "Means over seeds. “seeds”: 95 % t-interval of the mean over seeds; “archs”: 95 % bootstrap interval of it "
+        f"over architectures ({board.resamples:,} resamples, generator seed {GENERATOR_SEED}). Top 10 %: inside the "
+        "true top. P@top 5 %: share of the predicted top 5 % that is in the true one. Regret, in percent points: the "
         "best accuracy among the n architectures of the row minus that of the highest score. Live only: each network "
         "once, whatever dead edges its string has. Budget: of one seed, scoring included; seconds of the machine that "
         "the record names."

@@ -78,44 +78,39 @@ def _to_pdf(draw: "Callable[[], Figure]") -> bytes:
 
 # --------------------------------------------------------------------------------------------------------------- LaTeX
 
-PACKAGES = "\\usepackage{booktabs}\n\\usepackage{graphicx}\n"
+PACKAGES = ("booktabs", "longtable", "graphicx")
 
 
 def document(names: Iterable[str]) -> str:
     """A document that holds these fragments."""
+    packages = "".join(f"\\usepackage{{{name}}}\n" for name in PACKAGES)
     inputs = "\\clearpage\n".join(f"\\input{{{name}}}\n" for name in names)
     return (
-        f"\\documentclass{{article}}\n{PACKAGES}\\usepackage[a4paper,landscape,margin=12mm]{{geometry}}\n"
+        f"\\documentclass{{article}}\n{packages}\\usepackage[a4paper,landscape,margin=12mm]{{geometry}}\n"
         f"\\begin{{document}}\n{inputs}\\end{{document}}\n"
     )
 
 
 def to_latex(table: PaperTable) -> str:
-    """A `table` with its notes, then a `figure` for each picture; it needs the packages of `PACKAGES`."""
+    """A `longtable` with its notes, then a `figure` for each picture; it needs the packages of `PACKAGES`."""
     head, rows = table.text.head, table.text.rows
+    columns = "".join(_alignment(column) for column in zip(head, *rows, strict=True))
     lines = [
-        f"% {table.name}: needs \\usepackage{{booktabs}} and, for its pictures, \\usepackage{{graphicx}}",
-        *(
-            "\\begin{table}[htbp]",
-            "\\centering",
-            f"\\caption{{{escaped(table.title)}}}",
-            f"\\label{{tab:{table.name}}}",
-        ),
-        *("\\footnotesize", "\\setlength{\\tabcolsep}{4pt}"),
-        f"\\begin{{tabular}}{{@{{}}{''.join(_alignment(column) for column in zip(head, *rows, strict=True))}@{{}}}}",
-        *("\\toprule", *_row(head, small=False), "\\midrule"),
+        f"% {table.name}: \\usepackage{{{','.join(PACKAGES)}}}; pictures are in figures/",
+        *("\\begingroup", "\\footnotesize", "\\setlength{\\tabcolsep}{3.5pt}"),
+        f"\\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
+        f"\\caption{{{escaped(table.title)}}}\\label{{tab:{table.name}}} \\\\",
+        *("\\toprule", *_row(head, small=False), "\\midrule", "\\endhead", "\\bottomrule", "\\endfoot"),
         *(line for row in rows for line in _row(row, small=True)),
-        *("\\bottomrule", "\\end{tabular}"),
-        *(f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\scriptsize {escaped(note)}}}" for note in table.notes),
-        "\\end{table}",
+        *("\\end{longtable}", "\\scriptsize"),
+        *(f"\\noindent {escaped(note)}\\par" for note in table.notes),
+        "\\endgroup",
     ]
     for picture in table.pictures:
         lines += [
-            *(
-                "\\begin{figure}[htbp]",
-                "\\centering",
-                f"\\includegraphics[width=.7\\linewidth]{{figures/{picture.name}}}",
-            ),
+            *("\\begin{figure}[htbp]", "\\centering"),
+            "\\includegraphics[width=.7\\linewidth,height=.8\\textheight,keepaspectratio]"
+            f"{{figures/{picture.name}.pdf}}",
             f"\\caption{{{escaped(f'{picture.title}. {picture.caption}')}}}",
             *(f"\\label{{fig:{picture.name}}}", "\\end{figure}"),
         ]
@@ -137,7 +132,7 @@ def _row(cells: Sequence[str], *, small: bool) -> list[str]:
         texts = [escaped(part[number]) if number < len(part) else "" for part in parts]
         if small and number:
             texts = [f"\\scriptsize {text}" if text else "" for text in texts]
-        lines.append(" & ".join(texts) + " \\\\")
+        lines.append(" & ".join(texts) + (" \\\\" if number == depth - 1 else " \\\\*"))  # no page begins within a row
     return lines
 
 
@@ -149,9 +144,18 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "<": "\\textless{}",
     ">": "\\textgreater{}",
     "|": "\\textbar{}",
+    "−": "$-$",
+    "±": "$\\pm$",
+    "×": "$\\times$",
+    "→": "$\\to$",
+    "–": "--",
+    "“": "``",
+    "”": "''",
+    "’": "'",
+    "†": "\\dag{}",
+    "‡": "\\ddag{}",
+    "§": "\\S{}",
     **{character: f"{{{character}}}" for character in "[]*-`"},
-    **{"−": "$-$", "±": "$\\pm$", "×": "$\\times$", "→": "$\\to$"},
-    **{"–": "--", "“": "``", "”": "''", "’": "'", "†": "\\dag{}", "‡": "\\ddag{}", "§": "\\S{}"},
 }
 
 

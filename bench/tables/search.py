@@ -37,7 +37,7 @@ class OurRow:
 
     label: str
     method: str  # the name without changes
-    is_changed: bool
+    is_compared: bool  # whether it is the method as published: unchanged, or a searcher, whose budget is a setting
     taken_by: str
     studies: tuple[str, ...]
     budgets: Mapping[str, Budget]  # by the data set searched on
@@ -45,9 +45,9 @@ class OurRow:
 
     @property
     def runs(self) -> str:
-        """How many stand behind a cell."""
+        """How many stand behind a cell; "" for what was not searched."""
         counts = sorted({cell.spread.n for cell in self.cells.values()})
-        return "" if not counts else f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        return "" if not self.budgets else f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ def search_table(paper: Paper, studies: Sequence[Studied]) -> SearchTable:
     paired = {id(row) for pair in pairs for row in pair.ours}
     pairs += [Pair(None, (row,)) for row in rows if id(row) not in paired]
     epochs = {place: table.longest(*place).epochs for place in paper.places} if table else {}
+    pairs.sort(
+        key=lambda pair: pair.published is not None and not pair.published.method
+    )  # what is no method comes last
     return SearchTable(paper, tuple(pairs), tuple(one.setting for one in fitting), epochs)
 
 
@@ -102,16 +105,19 @@ def _beside(row: PublishedRow, rows: Sequence[OurRow], paper: Paper, table: Tabl
         index = table.space.to_index(table.space.parse(row.arch_str))
         cells = {place: float(truth[index]) for place, truth in truths.items()}
     found = {place: OverSeeds.of([cell]) for place, cell in cells.items()}
-    return (OurRow(row.label, "", False, f"table {table.name}", (), {}, found),)
+    return (OurRow(row.label, "", True, f"table {table.name}", (), {}, found),)
 
 
 def _rows(paper: Paper, study: Studied) -> Iterator[OurRow]:
-    """Of every method of a study, in the order of its report."""
+    """Of every method of a study, in the order of its report; variants of a supernet are for the ablations."""
     runs = study.runs
     found = runs.once(picks).rows
     by_score, proposed = found[: len(runs.methods)], {pick.place: pick for pick in found[len(runs.methods) :]}
     scored = {method.place: pick for method, pick in zip(runs.methods, by_score, strict=True) if method.is_main}
+    unchanged = {group.name for group in runs.groups if not group.is_changed}
     for group in runs.groups:
+        if group.is_changed and not group.asked and group.name in unchanged:
+            continue
         pick = proposed.get(group.place) or scored.get(group.place)
         if pick is not None:
             yield _row(paper, study, group, pick, PROPOSAL if group.place in proposed else HIGHEST)
@@ -125,7 +131,7 @@ def _row(paper: Paper, study: Studied, group: RunGroup, pick: Pick, taken_by: st
         truth = table.mean(table.longest(*place))
         cells[place] = OverSeeds.of([np.nan if i is None else float(truth[i]) for i in pick.arch_index])
     return OurRow(
-        *(group.label, group.name, group.is_changed, taken_by, (study.name,)),
+        *(group.label, group.name, not group.is_changed or group.asked, taken_by, (study.name,)),
         budgets={dataset: _budget(group)},
         cells=cells,
     )
@@ -155,7 +161,7 @@ def _joined(rows: Sequence[OurRow]) -> list[OurRow]:
         else:
             one = found[same]
             found[same] = OurRow(
-                *(row.label, row.method, row.is_changed, row.taken_by, one.studies + row.studies),
+                *(row.label, row.method, row.is_compared, row.taken_by, one.studies + row.studies),
                 budgets={**one.budgets, **row.budgets},
                 cells={**one.cells, **row.cells},
             )
