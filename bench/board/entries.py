@@ -5,8 +5,9 @@ All of them have the shape `[n_seed, n_arch]` in the order of the official index
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ class Entry:
     def is_reference(self) -> bool:
         """Whether it is computed from the table, and so belongs to no method."""
         return self.kind in (CLOSED_FORM, CEILING)
+
+
+def told_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """The same with their source in the label where another has the same label."""
+    labels = Counter(one.label for one in entries)
+    return [replace(one, label=f"{one.label} ({one.source})") if labels[one.label] > 1 else one for one in entries]
 
 
 # ------------------------------------------------------------------------------------------------------------- studies

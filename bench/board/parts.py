@@ -1,7 +1,7 @@
 """Score files and folders of them as tables: files that are parts of one table are put together."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,26 +17,29 @@ MOST_FILES = 1000
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """One table of scores: a file, or all of its parts."""
+    """The score columns of a file, or of several that are parts of one table."""
 
-    name: str  # of the file; of parts what they share
+    name: str  # of the file; of parts what their names share
     paths: tuple[Path, ...]
+    columns: tuple[Predictions, ...]
 
 
-def score_tables(places: Sequence[Path]) -> list[ScoreTable]:
-    """The tables in files and folders (their visible files, no folders below), in the order in which they are given.
+def score_tables(places: Sequence[Path], read: Callable[[Path], tuple[Predictions, ...]]) -> list[ScoreTable]:
+    """Every table in files and folders (their visible files, no folders below), in the order in which they are given.
 
-    Files of one folder whose names differ in the number at their end alone (a_0, a_1; b-part1.csv, b-part2.csv) may be
-    parts of one table; whether they are, `as_parts` tells by what is in them.
+    Files of one folder whose names differ in the number at their end alone (a_0, a_1; b-part1.csv, b-part2.csv) are one
+    table if no architecture has two scores in them, and separate ones if all of them hold the same architectures.
+    Raises `UserError` for what lies between, and for an empty folder.
     """
-    found: dict[tuple[Path, str, str], list[Path]] = {}
+    alike: dict[tuple[Path, str, str], list[Path]] = {}
     for path in dict.fromkeys(one for place in places for one in _files(place)):
         match = _PART.fullmatch(path.name)
         key = (path.parent, match["table"], match["ending"]) if match else (path, "", "")
-        found.setdefault(key, []).append(path)
+        alike.setdefault(key, []).append(path)
     return [
-        ScoreTable(f"{table}{ending}" if len(paths) > 1 else paths[0].name, tuple(paths))
-        for (_, table, ending), paths in found.items()
+        table
+        for (_, name, ending), paths in alike.items()
+        for table in _as_parts(f"{name}{ending}", paths, [read(path) for path in paths])
     ]
 
 
@@ -51,31 +54,20 @@ def _files(place: Path) -> list[Path]:
     return found
 
 
-Read = tuple[Path, tuple[Predictions, ...]]  # a file and its score columns
+def _as_parts(name: str, paths: list[Path], tables: list[tuple[Predictions, ...]]) -> list[ScoreTable]:
+    columns = {tuple(one.score_column for one in table) for table in tables}
+    architectures = {np.sort(table[0].arch_index).tobytes() for table in tables}
+    if len(columns) > 1 or len(architectures) == 1:
+        return [ScoreTable(path.name, (path,), table) for path, table in zip(paths, tables, strict=True)]
+    return [ScoreTable(name, tuple(paths), joined_columns(paths, tables))]
 
 
-def as_parts(tables: Sequence[Read]) -> list[tuple[str, tuple[Path, ...], tuple[Predictions, ...]]]:
-    """Name, files and score columns of each table that files with names like parts hold.
-
-    They are one table if no architecture is in two of them with different scores, and separate ones if all hold the
-    same architectures. Raises `UserError` for what lies between.
-    """
-    if len(tables) == 1:
-        path, columns = tables[0]
-        return [(path.name, (path,), columns)]
-    names = [tuple(one.score_column for one in columns) for _, columns in tables]
-    sets = [np.sort(columns[0].arch_index) for _, columns in tables]
-    alike = all(np.array_equal(sets[0], one) for one in sets[1:])
-    if alike or len(set(names)) > 1:
-        return [(path.name, (path,), columns) for path, columns in tables]
-    paths = [path for path, _ in tables]
-    columns = tuple(joined(list(zip(paths, parts, strict=True))) for parts in zip(*(c for _, c in tables), strict=True))
-    (table,) = score_tables(paths)
-    return [(table.name, tuple(paths), columns)]
+def joined_columns(paths: Sequence[Path], tables: Sequence[tuple[Predictions, ...]]) -> tuple[Predictions, ...]:
+    """The columns of a table from those of its parts, which have the same; raises `UserError` where two disagree."""
+    return tuple(_joined(list(zip(paths, parts, strict=True))) for parts in zip(*tables, strict=True))
 
 
-def joined(parts: Sequence[tuple[Path, Predictions]]) -> Predictions:
-    """One score column of a table from those of its parts; raises `UserError` where two parts disagree."""
+def _joined(parts: Sequence[tuple[Path, Predictions]]) -> Predictions:
     index = np.concatenate([one.arch_index for _, one in parts])
     score = np.concatenate([one.score for _, one in parts])
     part = np.repeat(np.arange(len(parts)), [len(one.arch_index) for _, one in parts])

@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from bench.board.entries import Entry, prediction_entry
-from bench.board.parts import joined
-from bench.scores.read import Predictions, read_score_columns
+from bench.board.parts import joined_columns
+from bench.scores.read import read_score_columns
 from mngnas.data.download import RemoteFile, cached_path, fetch, github_raw
 from mngnas.spaces import space_named
-
-NAME = "published-scores"  # as `data fetch` knows them
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,7 @@ def _entries(one: Published, mirror: str | None) -> Iterator[Entry]:
     space = space_named(one.space)
     paths = [fetch(file, mirror=mirror) for file in one.files]
     tables = [read_score_columns(path, space=space) for path in paths]
-    columns: tuple[Predictions, ...] = tables[0]
-    if len(tables) > 1:
-        columns = tuple(joined(list(zip(paths, parts, strict=True))) for parts in zip(*tables, strict=True))
+    columns = joined_columns(paths, tables) if len(tables) > 1 else tables[0]
     seconds = _seconds(one, paths[0]) if one.seconds else math.nan
     for found in columns:
         name = found.score_column

@@ -7,10 +7,12 @@ correlations with and without these twins, and the two differ by up to .05, so b
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
 from bench.board.entries import Entry
+from bench.stats.bootstrap_kernels import is_correlation
 from bench.stats.correlations import midranks
 from bench.stats.intervals import Estimate, OverSeeds, bootstrap_means
 from bench.stats.metrics import InTop, Metric, named
@@ -37,8 +39,8 @@ TAU = SHOWN[0]
 class Part:
     """A predictor on some of the architectures."""
 
-    n: int  # of those with a ground truth, how many at least one seed scored
-    metrics: Mapping[str, OverSeeds]  # by the names of `SHOWN`; tau-b alone has an interval over architectures
+    n: int  # architectures that were compared
+    metrics: Mapping[str, OverSeeds]  # by the names of `SHOWN`
     pick: int  # official index of the highest mean score; the truly worst of those that tie for it; -1 without scores
 
 
@@ -64,6 +66,7 @@ class Board:
     target: Target
     space: Space
     n_known: int  # architectures with a ground truth
+    n_live: int  # of these their own canonical form
     n_common: int  # of these scored by every row
     common: bool  # whether the rows are confined to these
     resamples: int
@@ -75,43 +78,45 @@ def standings(
     space: Space,
     *,
     common: bool = False,
+    with_archs: Sequence[Metric] = (TAU,),
     resamples: int = 1000,
-    with_architectures: Sequence[Metric] = (TAU,),
 ) -> Board:
     """Measure each entry against the target, by its own architectures or by those that all of them have.
 
-    The mean over seeds comes with the t-interval over seeds; that of metrics `with_architectures` also with its
-    bootstrap interval over architectures, the same resamples for all seeds (`bench.stats.intervals`); of a ceiling,
-    whose single trainings differ in their architectures, tau-b alone. Minus infinity ranks last and
-    infinity first. Entries none of whose architectures has a ground truth are refused, and with `common` entries that
-    share fewer than two.
+    The mean over seeds comes with the t-interval over seeds; for the metrics `with_archs` also with the bootstrap
+    interval of that mean over architectures, the same resamples for all seeds (`bench.stats.intervals`); metrics other
+    than correlations have it only where all seeds scored the same architectures. Minus infinity ranks last and infinity
+    first. Raises `UserError` for an entry none of whose architectures has a ground truth, and with `common` for entries
+    that share fewer than two.
     """
     known = np.isfinite(target.true)
     masks = [_scored(entry, known) for entry in entries]
     for entry, mask in zip(entries, masks, strict=True):
         if not mask.any():
             raise UserError(f"{entry.source}: no architecture scored by {entry.name!r} has a {target.label}")
-    shared = np.logical_and.reduce(masks) if masks else known
+    shared = np.logical_and.reduce([known, *masks])
     if common and shared.sum() < 2:
-        fewest = entries[int(np.argmin([mask.sum() for mask in masks]))]
-        raise UserError(
-            f"the rows share {shared.sum()} architectures; {fewest.name!r} ({fewest.source}) has the fewest"
-        )
-    any_row = np.logical_or.reduce(masks) if masks else known
+        least = entries[int(np.argmin([mask.sum() for mask in masks]))]
+        raise UserError(f"the rows share {shared.sum()} architectures; {least.name!r} ({least.source}) has the fewest")
+    most = shared if common else np.logical_or.reduce([shared, *masks])
     keep = shared if common else known
-    rows = []
-    for entry, mask in zip(entries, masks, strict=True):
-        chosen = with_architectures if entry.against is None else [one for one in with_architectures if one is TAU]
-        parts = [_part(entry, target.true, keep & some, chosen, resamples) for some in (known, space.is_canonical)]
-        rows.append(Standing(entry, parts[0], parts[1], not common and bool((any_row & ~mask).any())))
+    parts = [(keep & some) for some in (known, space.is_canonical)]
+    rows = [
+        Standing(
+            entry,
+            *(_part(entry, target.true, part, with_archs, resamples) for part in parts),
+            is_partial=bool((most & ~mask).any()),
+        )
+        for entry, mask in zip(entries, masks, strict=True)
+    ]
     rows.sort(key=_best_first)
-    return Board(tuple(rows), target, space, int(known.sum()), int(shared.sum()), common, resamples)
+    counts = (int(one.sum()) for one in (known, known & space.is_canonical, shared))
+    return Board(tuple(rows), target, space, *counts, common, resamples)
 
 
 def _scored(entry: Entry, known: np.ndarray) -> np.ndarray:
-    """What an entry can be measured on; a ceiling's single trainings differ in what they have."""
-    having = ~np.isnan(entry.scores)
-    return np.asarray(known & (having.any(axis=0) if entry.against is not None else having.all(axis=0)))
+    """What an entry can be measured on, bool `[n_arch]`; a ceiling takes what there is and hinders no comparison."""
+    return known if entry.against is not None else np.asarray(known & entry.scored)
 
 
 def _best_first(row: Standing) -> tuple[bool, float, str]:
@@ -119,47 +124,48 @@ def _best_first(row: Standing) -> tuple[bool, float, str]:
     return not math.isfinite(tau), -tau if math.isfinite(tau) else 0.0, row.entry.label
 
 
-def _part(
-    entry: Entry, true: np.ndarray, keep: np.ndarray, with_architectures: Sequence[Metric], resamples: int
-) -> Part:
+Pair = tuple[np.ndarray, np.ndarray]  # a seed's scores and what they are to predict, [n_arch], NaN where left out
+
+
+def _part(entry: Entry, true: np.ndarray, keep: np.ndarray, with_archs: Sequence[Metric], resamples: int) -> Part:
     """The metrics of the architectures where `keep`, bool `[n_arch]`, holds."""
-    keep = keep if entry.against is not None else keep & entry.scored
-    pairs = []
+    pairs: list[Pair] = []
     for number, scores in enumerate(entry.scores):
         against = true if entry.against is None else entry.against[number]
         there = keep & ~np.isnan(scores) & np.isfinite(against)
+        there &= entry.scored if entry.against is None else True
         pairs.append((_finite(np.where(there, scores, np.nan)), np.where(there, against, np.nan)))
-    sets = [(x[there], y[there]) for x, y in pairs if len(there := np.flatnonzero(np.isfinite(x)))]
-    values = {metric: [metric.function(x, y) for x, y in sets] or [math.nan] for metric in SHOWN}
-    archs = _over_architectures(pairs, {metric: values[metric] for metric in with_architectures}, resamples)
-    metrics = {}
-    for metric in SHOWN:
-        looked_at = [_looked_at(metric, y) for _, y in sets]
-        metrics[metric.name] = _over_seeds(entry, values[metric], looked_at, archs.get(metric.name))
-    n = int(np.isfinite([x for x, _ in pairs]).any(axis=0).sum())
-    return Part(n, metrics, _pick(pairs, true))
+    measured = np.isfinite([x for x, _ in pairs])
+    sets = [(x[there], y[there]) for (x, y), there in zip(pairs, measured, strict=True)]
+    values = {m: [m.function(x, y) if len(x) else math.nan for x, y in sets] for m in SHOWN}
+    archs = _over_architectures(pairs, {m: values[m] for m in with_archs}, resamples)
+    metrics = {m.name: _over_seeds(entry, values[m], [_looked_at(m, y) for _, y in sets], archs.get(m)) for m in SHOWN}
+    return Part(int(measured.any(axis=0).sum()), metrics, _pick(pairs, true))
 
 
-def _over_seeds(entry: Entry, values: list[float], n: list[int], archs: Estimate | None) -> OverSeeds:
+def _over_seeds(entry: Entry, values: Sequence[float], n: Sequence[int], archs: Estimate | None) -> OverSeeds:
     """Single trainings of a ceiling are compared with one another, so that no t-interval is theirs."""
-    if entry.seeds or len(values) == 1:
+    if entry.against is None:
         return OverSeeds.of(values, n, archs)
     return OverSeeds.of([float(np.mean(values))], [max(n)], archs)
 
 
 def _over_architectures(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], values: Mapping[Metric, Sequence[float]], resamples: int
-) -> dict[str, Estimate]:
-    """The bootstrap of the mean of each metric over the seeds in which it is defined, by name."""
-    having = [pair for pair in pairs if np.isfinite(pair[0]).any()]
+    pairs: Sequence[Pair], values: Mapping[Metric, Sequence[float]], resamples: int
+) -> dict[Metric, Estimate]:
+    """The bootstrap of each metric's mean over the seeds in which it is defined."""
     together: dict[tuple[bool, ...], list[Metric]] = {}
+    alike = all(np.array_equal(np.isfinite(pairs[0][0]), np.isfinite(x)) for x, _ in pairs[1:])
     for metric, of_seeds in values.items():
-        together.setdefault(tuple(map(math.isfinite, of_seeds)), []).append(metric)
-    found: dict[str, Estimate] = {}
+        if alike or is_correlation(metric.function):
+            together.setdefault(tuple(map(math.isfinite, of_seeds)), []).append(metric)
+    found: dict[Metric, Estimate] = {}
     for defined, metrics in together.items():
-        if chosen := [pair for pair, is_defined in zip(having, defined, strict=False) if is_defined]:
+        some = list(compress(pairs, defined))
+        if some:
             rng = np.random.default_rng(GENERATOR_SEED)
-            found |= bootstrap_means(chosen, metrics, resamples=resamples, rng=rng)
+            estimates = bootstrap_means(some, metrics, resamples=resamples, rng=rng)
+            found |= {metric: estimates[metric.name] for metric in metrics}
     return found
 
 

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench.cli import brief, data, evaluate, listing, pack, report, run, speed, tables
+from bench.cli import brief, data, evaluate, leaderboard, listing, pack, report, run, speed, tables
 from bench.cli.options import PROGRAM, Parser, defaults
 from bench.cli.terminal import line, streams
 from mngnas.errors import UserError
 
-COMMANDS = (listing, data, run, evaluate, report, tables, brief, pack, speed)  # in the order of --help
+COMMANDS = (listing, data, run, evaluate, leaderboard, report, tables, brief, pack, speed)  # in the order of --help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from bench.truth import TABLES, load_table
 from mngnas.errors import UserError, unknown
 
 _OWN = "digits201"  # the benchmark that this project makes
+PUBLISHED = "published-scores"
 
 
 def add(commands: Commands) -> None:
@@ -16,7 +17,9 @@ def add(commands: Commands) -> None:
     data = commands.add_parser("data", help=f"fetch tables and images; build and verify {_OWN}")
     actions = data.add_subparsers(metavar="action", required=True, parser_class=Parser)
     fetch = actions.add_parser("fetch", help="fetch and check, so that later commands need no network")
-    fetch.add_argument("names", nargs="*", metavar="NAME", help="tables and data sets (default: nb201 cifar10)")
+    fetch.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"tables, data sets, {PUBLISHED} (default: nb201 cifar10)"
+    )
     add_mirror(fetch)
     fetch.set_defaults(command=fetch_command)
     build = actions.add_parser("build", help=f"train the networks of {_OWN} that its table does not have yet")
@@ -39,17 +42,29 @@ def fetch_command(options: argparse.Namespace) -> None:
     """Fetch what is named."""
     from mngnas.data.datasets import IMAGE_DATASETS, load_images
 
-    names = options.names or ["nb201", "cifar10"]
+    names, known = options.names or ["nb201", "cifar10"], (*TABLES, *IMAGE_DATASETS, PUBLISHED)
     for name in names:
-        if name not in (*TABLES, *IMAGE_DATASETS):
-            raise unknown("table or data set", name, (*TABLES, *IMAGE_DATASETS))
+        if name not in known:
+            raise unknown("table or data set", name, known)
     for name in names:
-        if name in TABLES:
+        if name == PUBLISHED:
+            _fetch_published(options.mirror)
+        elif name in TABLES:
             table = load_table(name, mirror=options.mirror)
             print(f"{name}: {len(table.measures)} measures, checksum {table.checksum[:12]}")
         else:
             data = load_images(name, options.mirror)
             print(f"{name}: {data.train.name}, {len(data.train):,} to train on, {len(data.valid):,} to validate on")
+
+
+def _fetch_published(mirror: str | None) -> None:
+    from bench.board.published import published, published_entries
+
+    tables = published()
+    sorts = dict.fromkeys((one.space, one.dataset) for one in tables)
+    n_rows = sum(len(published_entries(*sort, mirror)) for sort in sorts)
+    n_files = len({file.url for one in tables for file in one.files})
+    print(f"{PUBLISHED}: {n_rows} rankings in {n_files} files, {', '.join(dataset for _, dataset in sorts)}")
 
 
 def build_command(options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.options import Commands, add_benchmark, add_target, dataset_of, table_of
+from bench.cli.reading import add_reading, read_tables, short_messages, spelled
 from mngnas.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from bench.truth.target import Target
     from mngnas.data.download import RemoteFile
 
-LONGEST_MESSAGE = 280  # characters; with the program's name before it the line stays below 300
 _LATENCY = "latency:"
 
 
@@ -24,13 +24,17 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser(
         "evaluate", help=text, description=f"{text}: docs of the forms in bench/scores/read.py"
     )
-    parser.add_argument("scores", type=Path, metavar="SCORES", help="architectures and scores: JSON, CSV, text, arrays")
+    parser.add_argument(
+        "scores",
+        type=Path,
+        nargs="+",
+        metavar="SCORES",
+        help="files of architectures and scores (JSON, CSV, text, arrays) or folders of them; parts of one table, which"
+        " differ in the number at the end of their names, are put together",
+    )
     add_benchmark(parser)
     add_target(parser)
-    parser.add_argument("--column", help="which score, where the file has several: a name, a.b, or all")
-    parser.add_argument("--digits-order", metavar="ORDER", help="what operation numbers mean: official or naslib")
-    parser.add_argument("--lower-is-better", action="store_true", help="turn the sign of the scores")
-    parser.add_argument("--allow-unreadable", action="store_true", help="read the rest where many rows are unreadable")
+    add_reading(parser)
     parser.add_argument("--target", default="accuracy", help="accuracy (default) or latency:DEVICE")
     parser.add_argument("--target-seed", type=int, metavar="SEED", help="accuracy of one seed instead of their mean")
     parser.add_argument("--cost", action="append", default=[], metavar="latency:DEVICE", help="one more reference row")
@@ -41,45 +45,34 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Read, compare, print; a mistake of any kind is one line."""
-    from bench.scores.text import one_line
-
-    try:
+    with short_messages():
         _evaluate(options)
-    except UserError as error:
-        raise UserError(one_line(str(error), LONGEST_MESSAGE)) from error
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from bench.cli.evaluated import Evaluated, evaluated, print_json, print_text
-    from bench.scores.read import read_score_columns
-    from bench.truth import TABLES
-    from mngnas.spaces import space_named
+    from bench.cli.evaluated import Evaluated, EvaluatedTable, evaluated, print_json, print_text
 
     chosen = _metrics(options) if options.metrics else None
-    options.dataset = _spelled(options)  # a wrong name and a bad file are told before anything is fetched
+    options.dataset = spelled(options)  # a wrong name and a bad file are told before anything is fetched
     dataset = dataset_of(options)
     devices = _devices(options, dataset)
-    predictions = read_score_columns(
-        options.scores,
-        options.column,
-        space=space_named(TABLES[options.benchmark].space),
-        digits_order=options.digits_order,
-        lower_is_better=options.lower_is_better,
-        allow_unreadable=options.allow_unreadable,
-        dataset=dataset,
-        datasets={name for source in TABLES.values() for name in source.datasets},
-    )
+    tables = read_tables(options.scores, options, dataset)
     table = table_of(options)
     target = _target(options, table, dataset, devices)
-    metrics = chosen or _default_metrics(predictions, target)
-    if wrong := [m.name for m in metrics if not target.is_accuracy and m.name not in _OF_ANY_NUMBERS]:
+    if wrong := [m.name for m in chosen or () if not target.is_accuracy and m.name not in _OF_ANY_NUMBERS]:
         raise UserError(f"metric {wrong[0]!r} is about accuracies; of a latency there are {', '.join(_OF_ANY_NUMBERS)}")
     costs = {f"latency of {name.removeprefix(_LATENCY)}": _times(options, devices[name]) for name in options.cost}
-    found: list[Evaluated] = []
-    for one in predictions:
-        found.append(evaluated(one, target, table, dataset, metrics, costs, options.resamples, found))
+    done: list[Evaluated] = []
+    found = []
+    for one in tables:
+        metrics = chosen or _default_metrics(one.columns, target)
+        rows = []
+        for predictions in one.columns:
+            rows.append(evaluated(predictions, target, table, dataset, metrics, costs, options.resamples, done))
+            done.append(rows[-1])
+        found.append(EvaluatedTable(one, tuple(rows)))
     about = {"benchmark": options.benchmark, "dataset": dataset, "target": target.label}
-    (print_json if options.json else print_text)(str(options.scores), about, found)
+    (print_json if options.json else print_text)(about, found)
 
 
 _OF_ANY_NUMBERS = ("kendall_tau_b", "spearman_rho", "pearson_r")
@@ -102,18 +95,6 @@ def _default_metrics(predictions: "tuple[Predictions, ...]", target: "Target") -
     if not target.is_accuracy:
         return named(_OF_ANY_NUMBERS)
     return named(_OF_ANY_NUMBERS[:2] if len(predictions) > 1 else (*METRICS, *_OF_THE_VERY_TOP))
-
-
-def _spelled(options: argparse.Namespace) -> str | None:
-    """The data set as the benchmark spells it, however the user did: CIFAR-10, ImageNet16_120."""
-    from bench.scores.choose import dataset_letters
-    from bench.truth import TABLES
-
-    if options.dataset is None or options.benchmark not in TABLES:
-        return options.dataset  # type: ignore[no-any-return]
-    known = TABLES[options.benchmark].datasets
-    meant = dataset_letters(options.dataset)
-    return next((name for name in known if dataset_letters(name) == meant), str(options.dataset))
 
 
 def _devices(options: argparse.Namespace, dataset: str) -> "dict[str, RemoteFile]":

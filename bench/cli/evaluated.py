@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.board.parts import ScoreTable
 from bench.scores.read import Predictions
 from bench.scores.text import listed, plain
 from bench.stats.evaluation import Evaluation, ReferenceRow, estimates_json, evaluate, reference_rows, to_json
@@ -26,6 +27,14 @@ class Evaluated:
     references: tuple[ReferenceRow, ...]  # over the rows that were scored
 
 
+@dataclass(frozen=True)
+class EvaluatedTable:
+    """All score columns of a table."""
+
+    table: ScoreTable
+    columns: tuple[Evaluated, ...]
+
+
 def evaluated(
     predictions: Predictions,
     target: Target,
@@ -40,7 +49,8 @@ def evaluated(
     rng = np.random.default_rng(0)
     index = predictions.arch_index
     options: dict[str, Any] = {"resamples": resamples, "rng": rng}
-    found = evaluate(index, predictions.score, target.true, metrics=metrics, connected=table.space.connected, **options)
+    subsets = {"connected": table.space.connected, "live": table.space.is_canonical}
+    found = evaluate(index, predictions.score, target.true, metrics=metrics, **subsets, **options)
     same = next((one for one in before if np.array_equal(np.sort(one.predictions.arch_index), np.sort(index))), None)
     if same is not None:
         return Evaluated(predictions, metrics, found, same.references)
@@ -52,12 +62,17 @@ def evaluated(
 # ------------------------------------------------------------------------------------------------------------ as JSON
 
 
-def print_json(_path: str, about: Mapping[str, str], found: Sequence[Evaluated]) -> None:
-    """One object: the evaluation of the one score column, or of each under "columns"."""
-    if len(found) == 1:
-        print(json.dumps({**about, **_one_json(found[0])}))
-    else:
-        print(json.dumps({**about, "columns": [_one_json(one) for one in found]}))
+def print_json(about: Mapping[str, str], found: Sequence[EvaluatedTable]) -> None:
+    """One object: the evaluation of the one score column, of each under "columns", of several tables under "tables"."""
+    tables = [_table_json(one.columns) for one in found]
+    if len(tables) > 1:
+        files = [{"files": list(map(str, one.table.paths))} for one in found]
+        tables = [{"tables": [file | table for file, table in zip(files, tables, strict=True)]}]
+    print(json.dumps({**about, **tables[0]}))
+
+
+def _table_json(found: Sequence[Evaluated]) -> dict[str, Any]:
+    return _one_json(found[0]) if len(found) == 1 else {"columns": [_one_json(one) for one in found]}
 
 
 def _one_json(one: Evaluated) -> dict[str, Any]:
@@ -93,10 +108,22 @@ _LEFT_OUT = {
 # ------------------------------------------------------------------------------------------------------------ as text
 
 
-def print_text(path: str, about: Mapping[str, str], found: Sequence[Evaluated]) -> None:
-    """Blocks of lines; several score columns are rows of one table."""
+def print_text(about: Mapping[str, str], found: Sequence[EvaluatedTable]) -> None:
+    """Blocks of lines, table by table; several score columns are rows of one block."""
+    for number, one in enumerate(found):
+        print("\n" * (number > 0) + _heading(one, about))
+        _print_table(one.columns)
+
+
+def _heading(one: EvaluatedTable, about: Mapping[str, str]) -> str:
+    first, *more = one.table.paths
+    files = plain(str(first)) + (f" and {len(more)} more files" if more else "")
+    n = one.columns[0].found.n_scored
+    return f"{files}: {n:,} architectures against {about['target']} ({about['benchmark']})"
+
+
+def _print_table(found: Sequence[Evaluated]) -> None:
     first = found[0]
-    print(f"{plain(path)}: {first.found.n_scored:,} architectures against {about['target']} ({about['benchmark']})")
     for line in _read_lines(first.predictions, [one.predictions.score_column for one in found]):
         print(line)
     print(f"95 % intervals: bootstrap over architectures, {first.found.resamples:,} resamples\n")
@@ -134,9 +161,13 @@ def _print_one(one: Evaluated) -> None:
     labels = {metric.name: metric.label for metric in one.metrics}
     for name, estimate in one.found.estimates.items():
         print(_line(labels[name], estimate))
-    print("\nwithout architectures that do not join input and output")
-    for label, estimate in zip(("Kendall tau-b", "Spearman rho"), one.found.connected.values(), strict=True):
-        print(_line(label, estimate))
+    for title, part in (
+        ("without architectures that do not join input and output", one.found.connected),
+        ("live graphs alone, one of all that differ in dead edges only", one.found.live),
+    ):
+        print(f"\n{title}")
+        for label, estimate in zip(("Kendall tau-b", "Spearman rho"), part.values(), strict=True):
+            print(_line(label, estimate))
 
 
 def _print_references(one: Evaluated) -> None:

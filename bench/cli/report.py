@@ -25,20 +25,25 @@ def command(options: argparse.Namespace) -> None:
 
 
 def table_of_study(options: argparse.Namespace, study: Path) -> tuple[Table, str]:
-    """The table of ground truth that a study was made with, and its data set; `options` as of `add_archive`."""
-    from bench.study.jobs import read_json
-    from bench.study.store import load_runs
-
-    about = {name: value for name, value in read_json(study / "study.json").items() if isinstance(value, str)}
-    if not {"benchmark", "dataset"} <= set(about):
-        first = load_runs(study)[0].record
-        about = {"benchmark": first.benchmark, "dataset": first.dataset}
-    archive = options.archive
+    """The table of ground truth that a study was made with, and its data set; `options` are those of `add_archive`."""
+    about, archive = about_study(study), options.archive
     if archive is None and about.get("archive") and Path(about["archive"]).exists():
         archive = Path(about["archive"])
     mirror = options.mirror or about.get("mirror")
     table = load_table(about["benchmark"], mirror=mirror, path=archive, trust=options.trust_archive)
     return table, about["dataset"]
+
+
+def about_study(study: Path) -> dict[str, str]:
+    """What study.json says in plain words, at least "benchmark" and "dataset"; without it what a run says."""
+    from bench.study.jobs import read_json
+    from bench.study.store import load_runs
+
+    about = {name: value for name, value in read_json(study / "study.json").items() if isinstance(value, str)}
+    if {"benchmark", "dataset"} <= set(about):
+        return about
+    first = load_runs(study)[0].record
+    return {"benchmark": first.benchmark, "dataset": first.dataset}
 
 
 def write_report(study: Path, table: Table, dataset: str, split: str, epochs: int | None, resamples: int) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.options import Commands, add_archive, positive
+from bench.cli.reading import add_reading, short_messages
 from bench.cli.report import table_of_study
+from mngnas.errors import UserError
 
 if TYPE_CHECKING:
+    from bench.board.entries import Entry
     from bench.tables.search import SearchTable
     from bench.tables.studies import Studied
 
@@ -23,6 +26,10 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--check", action="store_true", help="say which cells leave the published spread; write nothing"
     )
+    parser.add_argument(
+        "--scores", type=Path, nargs="+", default=[], metavar="PLACE", help="score files to rank as well"
+    )
+    add_reading(parser)
     parser.add_argument("--published", action="store_true", help="rank the scores that others published as well")
     parser.add_argument("--resamples", type=positive, default=1000, help="of the bootstrap (default: 1000)")
     add_archive(parser)
@@ -31,6 +38,11 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Read the studies, compute, write; what a table has nothing for is told."""
+    with short_messages():
+        _tables(options)
+
+
+def _tables(options: argparse.Namespace) -> None:
     from bench.tables.check import check_lines
     from bench.tables.published import papers
     from bench.tables.search import search_table
@@ -47,7 +59,6 @@ def command(options: argparse.Namespace) -> None:
 
 
 def _write(options: argparse.Namespace, studies: "Sequence[Studied]", searches: "Sequence[SearchTable]") -> None:
-    from bench.board.published import published_entries
     from bench.tables.ablations import ablation_table
     from bench.tables.ranking import ranking_table
     from bench.tables.render import write_tables
@@ -55,31 +66,38 @@ def _write(options: argparse.Namespace, studies: "Sequence[Studied]", searches: 
     from bench.tables.studies import by_truth
     from bench.tables.transfer import transfer_table
 
+    groups = by_truth(studies)
+    if options.scores and len(groups) != 1:
+        raise UserError(
+            f"--scores: they are ranked on the ground truth of the studies, which have {len(groups)}, not one"
+        )
     print("computing the tables", file=sys.stderr)
-    found = [paper_table(search) for search in searches]
-    left_out = [f"{one.paper.title}: no study fits, published figures alone" for one in searches if not one.settings]
-    for group in by_truth(studies):
+    found, left_out = [paper_table(one) for one in searches], list[str]()
+    left_out += [f"ours in the table of {one.paper.title}: no study fits" for one in searches if not one.settings]
+    for group in groups:
         record = group[0].record
-        others = published_entries(record.space, record.dataset, options.mirror) if options.published else []
-        for name, table, reason in (
-            ("ranking", ranking_table(group, others, options.resamples), "nothing ranks"),
+        where = f"{record.benchmark}, {record.dataset}"
+        made = (
+            (f"ranking on {where}: nothing ranks", ranking_table(group, _others(options, group[0]), options.resamples)),
             (
-                "transfer",
+                f"transfer from {where}: nothing ranks, or the table knows one data set only",
                 transfer_table(group, options.resamples),
-                "nothing ranks, or the table knows this data set only",
             ),
-        ):
-            if table is None:
-                left_out.append(f"{name} on {record.benchmark}, {record.dataset}: not applicable, {reason}")
-            else:
-                found.append(table)
-    for study in studies:
-        ablations = ablation_table(study)
-        if ablations is None:
-            left_out.append(f"ablations of {study.name}: no method with two variants")
-        else:
-            found.append(ablations)
+            *((f"ablations of {study.name}: no two variants of a method", ablation_table(study)) for study in group),
+        )
+        found += [table for _, table in made if table is not None]
+        left_out += [text for text, table in made if table is None]
     paths = write_tables(options.out, found)
     for line in left_out:
         print(f"left out: {line}")
     print(f"{len(found)} tables in {len(paths)} files: {options.out}")
+
+
+def _others(options: argparse.Namespace, study: "Studied") -> "list[Entry]":
+    """What is ranked beside the studies."""
+    from bench.board.published import published_entries
+    from bench.cli.leaderboard import file_entries
+
+    options.benchmark, dataset = study.record.benchmark, study.record.dataset
+    found = file_entries(options.scores, options, dataset) if options.scores else []
+    return found + (published_entries(study.record.space, dataset, options.mirror) if options.published else [])

@@ -52,6 +52,19 @@ def report(
         if numbers is not None:
             results[section.name] = plain(numbers)
             blocks += section.blocks(numbers)
+    record = runs.runs[0].record
+    title = f"Ranking correlation on {record.benchmark}, {record.dataset}"
+    figures = write_page(out, "report", title, blocks)
+    paths = ReportPaths(out / "index.html", out / "report.md", out / "results.json", figures, _summary(runs))
+    write_atomically(paths.results, _lines(results).encode())
+    return paths
+
+
+def write_page(out: Path, name: str, title: str, blocks: Sequence[Block]) -> tuple[Path, ...]:
+    """Write blocks to `out`: index.html, `name`.md and figures/; returns the files of the figures.
+
+    Figures of an earlier page there are removed. Raises `UserError` where one cannot write.
+    """
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -59,13 +72,9 @@ def report(
     pictures = [block for block in blocks if isinstance(block, Picture)]
     drawings = {picture.name: to_svg(picture.draw) for picture in pictures}
     figures = _write_figures(out / "figures", pictures, drawings)
-    record = runs.runs[0].record
-    title = f"Ranking correlation on {record.benchmark}, {record.dataset}"
-    paths = ReportPaths(out / "index.html", out / "report.md", out / "results.json", figures, _summary(runs))
-    write_atomically(paths.html, to_html(title, blocks, drawings).encode())
-    write_atomically(paths.markdown, to_markdown(title, blocks).encode())
-    write_atomically(paths.results, _lines(results).encode())
-    return paths
+    write_atomically(out / "index.html", to_html(title, blocks, drawings).encode())
+    write_atomically(out / f"{name}.md", to_markdown(title, blocks).encode())
+    return figures
 
 
 def _write_figures(folder: Path, pictures: Sequence[Picture], drawings: Mapping[str, bytes]) -> tuple[Path, ...]:

@@ -28,6 +28,11 @@ def has_kernel(function: MetricFunction) -> bool:
     return function in _CORRELATIONS or _bare(function)[0] in _SELECTIONS
 
 
+def is_correlation(function: MetricFunction) -> bool:
+    """Whether the kernel takes weights of any sum."""
+    return function in _CORRELATIONS
+
+
 def kernel(function: MetricFunction, predicted: np.ndarray, true: np.ndarray) -> Kernel:
     """The kernel of a metric for which `has_kernel` holds; `predicted` and `true` are finite, `[n]`."""
     found = kernels([function], predicted, true)

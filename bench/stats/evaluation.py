@@ -23,10 +23,12 @@ class Evaluation:
 
     estimates: Mapping[str, Estimate]  # over all scored architectures that have a ground truth
     connected: Mapping[str, Estimate]  # tau-b and rho again, without architectures that join input and output nowhere
+    live: Mapping[str, Estimate]  # the same, of canonical architectures alone
     n_scored: int  # architectures with a score and a ground truth
     n_missing: int  # with a ground truth, but without a score
     n_without_truth: int  # with a score, but without a ground truth
     n_disconnected: int  # of the scored ones
+    n_live: int  # of the scored ones
     resamples: int
     level: float
 
@@ -47,6 +49,7 @@ def evaluate(
     *,
     metrics: Iterable[Metric],
     connected: ArrayLike,
+    live: ArrayLike,
     resamples: int = 1000,
     level: float = 0.95,
     rng: np.random.Generator,
@@ -54,7 +57,8 @@ def evaluate(
     """Compare scores `[m]` of the architectures with official indices `predicted_index` `[m]` with the ground truth.
 
     `true` is an accuracy as a fraction, `[n_arch]` in the order of the official index, NaN where it is not known;
-    `connected` says which architectures join input and output, bool `[n_arch]` (`Space.connected`). Architectures
+    `connected` says which architectures join input and output, bool `[n_arch]` (`Space.connected`), and `live` which
+    are their own canonical form (`Space.is_canonical`): supernets cannot tell the others from these. Architectures
     without a score are counted, not guessed: the numbers are over the scored ones alone. Minus infinity ranks last and
     infinity first; then Pearson's r, which is no matter of ranks, is undefined. Intervals are over architectures, see
     `bench.stats.intervals.bootstrap`. Raises `UserError` for indices outside the space or given twice, for scores that
@@ -62,6 +66,7 @@ def evaluate(
     """
     truth = _checked("true", true)
     joins = _checked("connected", connected, len(truth)).astype(bool)
+    lives = _checked("live", live, len(truth)).astype(bool)
     index, score = _checked_scores(predicted_index, predicted_score, len(truth))
     known = np.isfinite(truth[index])
     if not known.any():
@@ -74,14 +79,15 @@ def evaluate(
     defined = [metric for metric in metrics if metric.name not in undefined]
     found = bootstrap(score, truth[scored], defined, resamples=resamples, level=level, rng=rng)
     estimates = {metric.name: found.get(metric.name, _undefined(level)) for metric in metrics}
-    joined = joins[scored]
+    joined, alive = joins[scored], lives[scored]
     return Evaluation(
         MappingProxyType(estimates),
-        _rankings(score[joined], truth[scored[joined]], resamples, level, rng),
+        *(_rankings(score[some], truth[scored[some]], resamples, level, rng) for some in (joined, alive)),
         n_scored=len(scored),
         n_missing=int(np.isfinite(truth).sum()) - len(scored),
         n_without_truth=len(index) - len(scored),
         n_disconnected=int((~joined).sum()),
+        n_live=int(alive.sum()),
         resamples=resamples,
         level=level,
     )
@@ -142,10 +148,12 @@ def to_json(evaluation: Evaluation) -> dict[str, object]:
     return {
         **estimates_json(evaluation.estimates),
         "without_disconnected": estimates_json(evaluation.connected),
+        "live_only": estimates_json(evaluation.live),
         "n_scored": evaluation.n_scored,
         "n_missing": evaluation.n_missing,
         "n_without_truth": evaluation.n_without_truth,
         "n_disconnected": evaluation.n_disconnected,
+        "n_live": evaluation.n_live,
         "resamples": evaluation.resamples,
         "level": evaluation.level,
     }

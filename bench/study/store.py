@@ -45,6 +45,11 @@ def is_finished(directory: Path) -> bool:
     return (directory / RECORD).exists() or directory.name in packed_names(directory.parent)
 
 
+def is_study(directory: Path) -> bool:
+    """Whether a directory holds finished runs."""
+    return (directory / PACKED).exists() or any(directory.glob(f"*/{RECORD}"))
+
+
 def packed_names(study: Path) -> frozenset[str]:
     """The names of the runs that are packed in a study; raises `UserError` for a file that cannot be read."""
     if not (study / PACKED).exists():

@@ -44,8 +44,7 @@ def ranking_table(studies: Sequence[Studied], others: Sequence[Entry], resamples
         return None
     table, dataset, target = first.runs.table, first.record.dataset, target_of(first)
     references = reference_entries(table, dataset, target)
-    options = {"resamples": resamples, "with_architectures": SHOWN}
-    board = standings([*entries, *references], target, table.space, **options)  # type: ignore[arg-type]
+    board = standings([*entries, *references], target, table.space, with_archs=SHOWN, resamples=resamples)
     name = f"ranking-{first.record.benchmark}-{dataset}"
     head = ("predictor", "n", *(_head(metric) for metric in SHOWN), "tau-b,\nlive only", "budget")
     rows = tuple(map(_row, board.rows))

@@ -97,7 +97,12 @@ def to_latex(table: PaperTable) -> str:
     columns = "".join(_alignment(column) for column in zip(head, *rows, strict=True))
     lines = [
         f"% {table.name}: \\usepackage{{{','.join(PACKAGES)}}}; pictures are in figures/",
-        *("\\begingroup", "\\footnotesize", "\\setlength{\\tabcolsep}{3.5pt}", "\\setlength{\\LTcapwidth}{\\linewidth}"),
+        *(
+            "\\begingroup",
+            "\\footnotesize",
+            "\\setlength{\\tabcolsep}{3.5pt}",
+            "\\setlength{\\LTcapwidth}{\\linewidth}",
+        ),
         f"\\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
         f"\\caption{{{escaped(table.title)}}}\\label{{tab:{table.name}}} \\\\",
         *("\\toprule", *_row(head, small=False), "\\midrule", "\\endhead", "\\bottomrule", "\\endfoot"),

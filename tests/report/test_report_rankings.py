@@ -61,11 +61,13 @@ def test_every_number_is_that_of_the_metric(metric, full, table):
 
 def test_columns_without_a_metric_of_their_own(full, table):
     truth, rows = table.mean(TARGET), full.once(rankings).rows
-    joined = TOPOLOGY.connected
+    joined, live = TOPOLOGY.connected, TOPOLOGY.is_canonical
     for method, row in zip(full.methods[:2], rows, strict=False):
         first = method.seeds[0].run.scores.rankings["inherited"]
         assert row.tau_connected.values[0] == kendall_tau_b(first.score[joined], truth[joined])
         assert row.tau_connected.n[0] == N_ARCH - 341
+        assert row.tau_live.values[0] == kendall_tau_b(first.score[live], truth[live])
+        assert row.tau_live.n[0] == 9_445
         assert row.tau_by_column["minus_loss"].values[0] == kendall_tau_b(first.columns["minus_loss"], truth)
         assert row.tau_by_column["minus_loss"].values[0] != row.metrics[TAU.name].values[0]
     assert [row.is_sample for row in rows] == [False, False, True]

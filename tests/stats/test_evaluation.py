@@ -24,7 +24,8 @@ def made_up_truth():
 
 
 def run(index, score, true, **changes):
-    options = {"metrics": METRICS_USED, "connected": TOPOLOGY.connected, "resamples": 40, "rng": generator()}
+    subsets = {"connected": TOPOLOGY.connected, "live": TOPOLOGY.is_canonical}
+    options = {"metrics": METRICS_USED, **subsets, "resamples": 40, "rng": generator()}
     return evaluate(index, score, true, **(options | changes))
 
 
@@ -100,6 +101,9 @@ def test_the_order_of_the_scores_does_not_matter_and_missing_ones_are_counted():
     joined = TOPOLOGY.connected[index]
     assert found.connected["spearman_rho"].value == spearman_rho(score[joined], true[index][joined])
     assert found.n_disconnected == (~joined).sum() > 0
+    alive = TOPOLOGY.canonical_indices[index] == index
+    assert found.live["kendall_tau_b"].value == kendall_tau_b(score[alive], true[index][alive])
+    assert found.n_live == found.live["kendall_tau_b"].n == alive.sum() < 500
 
 
 def test_architectures_without_ground_truth():
@@ -125,7 +129,8 @@ def test_json():
     assert found["kendall_tau_b"]["value"] == pytest.approx(1)
     assert found["spearman_rho"]["n"] == found["n_scored"] == 200
     assert found["n_missing"] == N_ARCH - 200
-    assert set(found["without_disconnected"]) == {"kendall_tau_b", "spearman_rho"}
+    for part in ("without_disconnected", "live_only"):
+        assert set(found[part]) == {"kendall_tau_b", "spearman_rho"}
     assert (found["resamples"], found["level"]) == (40, 0.95)
 
 
@@ -177,10 +182,10 @@ def test_costs_that_rank_alike_share_their_intervals():
 
 def test_any_number_of_architectures():
     true = np.array([0.1, 0.2, np.nan, 0.4])
-    found = run([0, 3, 1, 2], [1, 2, 3, 4], true, connected=[True, False, True, True])
+    found = run([0, 3, 1, 2], [1, 2, 3, 4], true, connected=[True, False, True, True], live=[True] * 4)
     assert (found.n_scored, found.n_without_truth, found.n_disconnected) == (3, 1, 1)
     with pytest.raises(UserError, match=r"architecture index 4 is outside 0\.\.3"):
-        run([4], [1], true, connected=[True] * 4)
+        run([4], [1], true, connected=[True] * 4, live=[True] * 4)
     with pytest.raises(UserError, match="no architecture has a ground truth"):
         reference_rows(true * np.nan, true, true, true[:, None], rng=generator())
 

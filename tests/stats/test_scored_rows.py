@@ -16,8 +16,8 @@ def generator():
 
 
 def run(index, score, true, metrics):
-    options = {"metrics": metrics, "connected": TOPOLOGY.connected, "resamples": 20, "rng": generator()}
-    return evaluate(index, score, true, **options)
+    subsets = {"connected": TOPOLOGY.connected, "live": TOPOLOGY.is_canonical}
+    return evaluate(index, score, true, metrics=metrics, **subsets, resamples=20, rng=generator())
 
 
 def test_infinities_rank_first_and_last():

@@ -35,6 +35,7 @@ class ResultRow(OfMethod):
     score: str  # name of the column that it ranks by
     metrics: Mapping[str, OverSeeds]  # by the names in bench.stats.metrics
     tau_connected: OverSeeds  # without the architectures that join input and output nowhere
+    tau_live: OverSeeds  # of the canonical architectures alone: no two that differ in dead edges only
     tau_by_column: Mapping[str, OverSeeds]  # ranked by each of the other columns
     tau_of_parameters: Estimate  # of the parameter count, over the same architectures
 
@@ -59,7 +60,10 @@ def rankings(study: StudyRuns) -> Rankings | None:
 
 def _measured(study: StudyRuns, method: Method) -> ResultRow:
     seeds, n_known = method.seeds, np.isfinite(study.truth).sum()
-    joined = [scored.part(study.space.connected[scored.arch_index]) for scored in seeds]
+    joined, live = (
+        [scored.part(some[scored.arch_index]) for scored in seeds]
+        for some in (study.space.connected, study.space.is_canonical)
+    )
     return ResultRow(
         *method.identity,
         is_main=method.is_main,
@@ -70,6 +74,7 @@ def _measured(study: StudyRuns, method: Method) -> ResultRow:
         score=method.columns[0],
         metrics={metric.name: study.once(correlations)[method.place][metric.name] for metric in SHOWN},
         tau_connected=measured(joined, TAU),
+        tau_live=measured(live, TAU),
         tau_by_column={name: measured(seeds, TAU, name) for name in method.columns[1:]},
         tau_of_parameters=_of_parameters(study, method),
     )
@@ -93,7 +98,7 @@ def _of_parameters(study: StudyRuns, method: Method) -> Estimate:
 def blocks(numbers: Rankings) -> Sequence[Block]:
     """The table and the picture."""
     columns = tuple(dict.fromkeys(name for row in numbers.rows for name in row.tau_by_column))
-    head = ("method", "scores", "seeds", "Kendall tau-b", "Spearman rho", "tau-b, connected only")
+    head = ("method", "scores", "seeds", "Kendall tau-b", "Spearman rho", "tau-b, connected only", "tau-b, live only")
     table = TextTable(
         (*head, *(f"tau-b {by_column(name)}" for name in columns), "parameter count’s tau-b here"),
         tuple(_row(row, columns) for row in numbers.rows),
@@ -115,6 +120,7 @@ def _row(row: ResultRow, columns: Sequence[str]) -> tuple[str, ...]:
         *(starred(row.label, row.asked), scores_cell(row), seeds),
         *(over_seeds(row.metrics[metric.name]) for metric in SHOWN),
         over_seeds(row.tau_connected, show_n=True),
+        over_seeds(row.tau_live, show_n=True),
         *(over_seeds(row.tau_by_column[name]) if name in row.tau_by_column else "" for name in columns),
         estimate(row.tau_of_parameters),
     )
@@ -142,6 +148,10 @@ def _note(numbers: Rankings, columns: Sequence[str]) -> str:
     for name in columns:
         text += f"; “{by_column(name)}” takes " + ("minus the loss, which ties less" if name == "minus_loss" else name)
     text += "."
+    text += (
+        " “connected only” leaves out architectures that join input and output nowhere; “live only” takes one of all"
+    )
+    text += " that differ in dead edges only, which no supernet can tell apart."
     text += " The last column is the parameter count’s tau-b over the very architectures of the row."
     if any(any(row.n_not_finite) for row in numbers.rows):
         text += " Architectures whose score is not finite share the last place."
