@@ -61,7 +61,7 @@ def _tables(options: argparse.Namespace) -> None:
 def _write(options: argparse.Namespace, studies: "Sequence[Studied]", searches: "Sequence[SearchTable]") -> None:
     from bench.tables.ablations import ablation_table
     from bench.tables.ranking import ranking_table
-    from bench.tables.render import write_tables
+    from bench.tables.render import make_folder, write_tables
     from bench.tables.search import paper_table
     from bench.tables.studies import by_truth
     from bench.tables.transfer import transfer_table
@@ -71,6 +71,7 @@ def _write(options: argparse.Namespace, studies: "Sequence[Studied]", searches: 
         raise UserError(
             f"--scores: they are ranked on the ground truth of the studies, which have {len(groups)}, not one"
         )
+    make_folder(options.out)
     print("computing the tables", file=sys.stderr)
     found, left_out = [paper_table(one) for one in searches], list[str]()
     left_out += [f"ours in the table of {one.paper.title}: no study fits" for one in searches if not one.settings]

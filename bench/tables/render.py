@@ -41,12 +41,16 @@ class PaperTable:
         return [self.text, *map(Paragraph, self.notes), *self.pictures]
 
 
-def write_tables(out: Path, tables: Sequence[PaperTable]) -> list[Path]:
-    """Write every table in all forms; returns the files. Raises `UserError` if that cannot be."""
+def make_folder(out: Path) -> None:
+    """Make the folder of the tables; raises `UserError` if that cannot be."""
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write tables to {out}: {error.strerror or error}") from error
+
+
+def write_tables(out: Path, tables: Sequence[PaperTable]) -> list[Path]:
+    """Write every table in all forms to the folder; returns the files."""
     content: dict[Path, bytes] = {}
     for table in tables:
         content[out / f"{table.name}.md"] = to_markdown(table.title, table.blocks).encode()

@@ -20,6 +20,8 @@ WORDS = {
         "data",
         "evaluate",
         "speed",
+        "leaderboard",
+        "tables",
         "evalute",
         "",
         "-",
@@ -62,6 +64,7 @@ OWN = {  # options that a command has: with others it goes no further
     "brief": ["--archs", "--steps", "--jobs"],
     "evaluate": [*WORDS["option"][:2], *WORDS["option"][11:21]],
     "speed": ["--seconds", "--device"],
+    "tables": ["--out", "--check", "--published", "--scores", "--resamples", "--mirror", "--archive"],
 }
 
 
@@ -112,7 +115,7 @@ def drawn(draw: random.Random, places) -> list[str]:
     words = [draw.choice(WORDS["command"][: len(COMMANDS)]) if draw.random() < 0.9 else draw.choice(WORDS["command"])]
     if words == ["data"]:
         words.append(draw.choice(WORDS["action"]))
-    if words[0] in ("report", "brief", "pack", "evaluate"):
+    if words[0] in ("report", "brief", "pack", "evaluate", "tables"):
         words.append(draw.choice(WORDS["value"]))
     for _ in range(draw.randrange(5)):
         own = OWN.get(words[0]) if draw.random() < 0.8 else None
