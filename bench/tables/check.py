@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from bench.report.text import number
 from bench.stats.intervals import OverSeeds
 from bench.tables.published import Figure, Paper, Place
-from bench.tables.search import OurRow, SearchTable, mean_and_sd
+from bench.tables.search import OurRow, SearchTable, has_budget, mean_and_sd
 
 SLACK = 0.0015  # a fraction: .15 point
-_SAME_BUDGET = 0.1  # a budget this share away is another
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,9 @@ def compared(found: SearchTable) -> Iterator[Compared]:
 
 def _other_budget(paper: Paper, row: OurRow, place: Place) -> str:
     dataset = paper.searched[0] if paper.transfers else place[0]
-    if dataset not in row.budgets or math.isnan(row.budgets[dataset].simulated):
+    if dataset not in row.budgets or has_budget(paper, dataset, row.budgets[dataset]):
         return ""
-    ours, theirs = row.budgets[dataset].simulated, paper.seconds[dataset]
-    if abs(ours - theirs) <= _SAME_BUDGET * theirs:
-        return ""
-    return f"not compared: {ours:,.0f} simulated seconds, published {theirs:,.0f}"
+    return f"not compared: {row.budgets[dataset]}, published {paper.seconds[dataset]:,.0f} s"
 
 
 def check_lines(tables: Sequence[SearchTable]) -> Iterator[str]:

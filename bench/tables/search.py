@@ -17,6 +17,7 @@ from bench.tables.render import PaperTable
 from bench.tables.studies import Studied
 from bench.truth.table import Table
 
+_SAME_BUDGET = 0.1  # a budget this share away is another
 PROPOSAL, HIGHEST = "proposal", "highest score"  # what an architecture was taken by
 
 
@@ -75,7 +76,7 @@ def search_table(paper: Paper, studies: Sequence[Studied]) -> SearchTable:
     looks a cell that was found on one data set up on all, so do we; else a study fills the columns of its own data set.
     """
     fitting = [one for one in studies if _fits(paper, one)]
-    rows = _joined([row for one in fitting for row in _rows(paper, one)])
+    rows = _joined(paper, [row for one in fitting for row in _rows(paper, one)])
     table = fitting[0].runs.table if fitting else None
     pairs = [Pair(row, _beside(row, rows, paper, table)) for row in paper.rows]
     paired = {id(row) for pair in pairs for row in pair.ours}
@@ -143,19 +144,25 @@ def _budget(group: RunGroup) -> Budget:
     return Budget(float(np.mean([record.cost.passes for record in group.records])), float(np.mean(seconds)))
 
 
-def _joined(rows: Sequence[OurRow]) -> list[OurRow]:
-    """Rows of one method that were searched on different data sets are one row."""
+def has_budget(paper: Paper, dataset: str, budget: Budget) -> bool:
+    """Whether a search on the data set had about the paper's simulated seconds; a method without a clock has."""
+    theirs = paper.seconds[dataset]
+    return math.isnan(budget.simulated) or abs(budget.simulated - theirs) <= _SAME_BUDGET * theirs
+
+
+def _joined(paper: Paper, rows: Sequence[OurRow]) -> list[OurRow]:
+    """Rows of one method that were searched on different data sets are one row, unless the budget of one is another."""
+
+    def about(row: OurRow) -> tuple[str, str, str, bool]:
+        usual = all(has_budget(paper, *one) for one in row.budgets.items())
+        return row.label, row.method, row.taken_by, usual
+
     found: list[OurRow] = []
     for row in rows:
-        about = row.label, row.method, row.taken_by
-        same = next(
-            (
-                n
-                for n, one in enumerate(found)
-                if (one.label, one.method, one.taken_by) == about and not one.budgets.keys() & row.budgets.keys()
-            ),
-            None,
+        fitting = (
+            n for n, one in enumerate(found) if about(one) == about(row) and not one.budgets.keys() & row.budgets
         )
+        same = next(fitting, None)
         if same is None:
             found.append(row)
         else:

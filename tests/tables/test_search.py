@@ -60,6 +60,14 @@ def test_where_each_is_searched_a_study_fills_its_own_columns(tmp_path, table):
     assert text[-1] == ""
 
 
+def test_a_search_with_another_budget_is_a_row_of_its_own(tmp_path, table):
+    write_finder(tmp_path / "short", table, 0, 5, seconds=12_000.0)
+    for dataset in DATASETS[:2]:
+        write_finder(tmp_path / dataset, table, 0, 7, dataset=dataset, seconds=NATS.seconds[dataset], protocol=2)
+    found = search_table(NATS, studies(table, *(tmp_path / name for name in ("short", *DATASETS[:2]))))
+    assert [row.studies for row in ours(found, "rea")] == [("short",), DATASETS[:2]]
+
+
 def test_without_a_proposal_the_highest_score_counts(tmp_path, table):
     write_ranker(tmp_path / "a", table)
     study = studies(table, tmp_path / "a")
@@ -155,7 +163,7 @@ def test_another_budget_is_not_compared(tmp_path, table):
     assert len(of_searcher) == 6
     assert not any(one.leaves for one in of_searcher)
     *lines, summary = check_lines([found])
-    assert sum("not compared: 20,000 simulated seconds, published 12,000" in line for line in lines) == 6
+    assert sum("not compared: 20,000 simulated s, published 12,000 s" in line for line in lines) == 6
     assert "6 have another budget" in summary
     nats = search_table(NATS, studies(table, tmp_path / "a"))
     assert [one.other_budget for one in compared(nats) if one.label == "rea"] == ["", ""]
