@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from bench.board.entries import Entry
+from bench.board.pictures import pictures
 from bench.board.standings import GENERATOR_SEED, SHOWN, TAU, Board, Part, Standing
 from bench.report.page import Block, CsvRow, Facts, Folded, Heading, Paragraph, TextTable
 from bench.report.text import NOT_KNOWN, STAR, count, interval, number, over_seeds, starred
@@ -81,10 +82,8 @@ def _architectures(board: Board) -> str:
 def _notes(board: Board) -> list[str]:
     notes = []
     if any(row.is_partial for row in board.rows):
-        notes.append(
-            f"{_FEWER} Scored on fewer architectures than another row: compare with care, or with --common on the "
-            f"{board.n_common:,} that all rows share."
-        )
+        shared = f", or with --common on the {board.n_common:,} that all rows share" if board.n_common > 1 else ""
+        notes.append(f"{_FEWER} Scored on fewer architectures than another row: compare with care{shared}.")
     if any(row.entry.asked for row in board.rows):
         notes.append(STAR)
     return notes
@@ -106,11 +105,13 @@ def blocks(board: Board, command: str) -> list[Block]:
         Heading("All architectures" if not board.common else "The architectures that all rows share"),
         _table(board.rows, live=False),
         Paragraph(_explained(board)),
+        Heading("Pictures"),
+        *pictures(board),
         Heading("Live architectures only"),
         _table(sorted(board.rows, key=_best_live_first), live=True),
         Paragraph(
-            f"{board.n_live:,} architectures are their own canonical form: of all that differ in dead edges only, which no "
-            "one-shot score can tell apart, one each. Papers compute their correlations with and without the others."
+            f"{board.n_live:,} architectures are their own canonical form: of all that differ in dead edges only, "
+            "which no one-shot score can tell apart, one each. Papers compute correlations with and without the others."
         ),
         Heading("How the scores were made"),
         TextTable(("method", "kind", "source", "protocol"), tuple(map(_origin, board.rows))),
@@ -133,37 +134,36 @@ def _best_live_first(row: Standing) -> tuple[bool, float]:
 
 
 def _table(rows: Sequence[Standing], *, live: bool) -> TextTable:
-    head = ("", "method", "kind", *(m.label if m.name != _REGRET else "regret, percent points" for m in SHOWN))
+    metrics = (m.label if m.name != _REGRET else "regret, percent points" for m in SHOWN)
     body = tuple(_page_row(place, row, row.of(live=live)) for place, row in enumerate(rows, 1))
-    return TextTable((*head, "architectures", "seeds", "passes", "seconds"), body)
+    return TextTable(("", "method", *metrics, "architectures", "budget of a seed"), body)
 
 
 def _page_row(place: int, row: Standing, part: Part) -> tuple[str, ...]:
-    entry = row.entry
-    return (
-        str(place),
-        _label(row) + (f"\nby {entry.column}" if entry.column and not entry.is_reference else ""),
-        "\n".join(filter(None, (entry.kind, entry.ranking))),
-        *(_metric(m.name, part.metrics[m.name], entry) for m in SHOWN),
-        f"{part.n:,}",
-        str(len(entry.seeds) or ""),
-        _amount(entry.passes),
-        _amount(entry.seconds),
-    )
+    entry, n_seed = row.entry, len(row.entry.seeds)
+    by = f"by {entry.column}" if entry.column and entry.column not in entry.label and not entry.is_reference else ""
+    about = ", ".join(filter(None, (entry.kind, entry.ranking, by)))
+    seeds = f"\n{n_seed} seed{'s' * (n_seed > 1)}" if n_seed else ""
+    budget = [f"{_amount(entry.passes)} passes"] * math.isfinite(entry.passes)
+    budget += [f"{_amount(entry.seconds)} s"] * math.isfinite(entry.seconds)
+    metrics = (_metric(m.name, part.metrics[m.name], entry) for m in SHOWN)
+    return str(place), f"{_label(row)}\n{about}", *metrics, f"{part.n:,}{seeds}", "\n".join(budget)
 
 
 def _metric(name: str, found: OverSeeds, entry: Entry) -> str:
     scale, digits = (100, 2) if name == _REGRET else (1, 3)
     text = over_seeds(found, scale=scale, digits=digits)
-    return text if entry.seeds else "\n".join(one for one in text.split("\n") if not one.startswith("seeds "))
+    if len(entry.seeds) > 1:
+        return text
+    return "\n".join(one for one in text.split("\n") if not one.startswith("seeds "))
 
 
 def _explained(board: Board) -> str:
     return (
         f"Means over seeds, the highest tau-b first. “seeds”: 95 % t-interval of the mean over seeds; “archs”: 95 % "
         f"bootstrap interval of the same mean over architectures ({board.resamples:,} resamples, generator seed "
-        f"{GENERATOR_SEED}). Tops and regret are among the architectures of the row. Passes and seconds are of one "
-        "seed, training and scoring, each on its own machine; an empty cell: not known, or none."
+        f"{GENERATOR_SEED}). Tops and regret are among the architectures of the row. The budget is "
+        "training and scoring, seconds each on its own machine; where it is empty it is not known, or none."
     )
 
 

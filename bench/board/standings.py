@@ -100,18 +100,14 @@ def standings(
         raise UserError(f"the rows share {shared.sum()} architectures; {least.name!r} ({least.source}) has the fewest")
     most = shared if common else np.logical_or.reduce([shared, *masks])
     keep = shared if common else known
-    parts = [(keep & some) for some in (known, space.is_canonical)]
-    rows = [
-        Standing(
-            entry,
-            *(_part(entry, target.true, part, with_archs, resamples) for part in parts),
-            is_partial=bool((most & ~mask).any()),
+    rows = []
+    for entry, mask in zip(entries, masks, strict=True):
+        everywhere, live = (
+            _part(entry, target.true, some, with_archs, resamples) for some in (keep, keep & space.is_canonical)
         )
-        for entry, mask in zip(entries, masks, strict=True)
-    ]
-    rows.sort(key=_best_first)
-    counts = (int(one.sum()) for one in (known, known & space.is_canonical, shared))
-    return Board(tuple(rows), target, space, *counts, common, resamples)
+        rows.append(Standing(entry, everywhere, live, is_partial=bool((most & ~mask).any())))
+    n_known, n_live, n_common = (int(one.sum()) for one in (known, known & space.is_canonical, shared))
+    return Board(tuple(sorted(rows, key=_best_first)), target, space, n_known, n_live, n_common, common, resamples)
 
 
 def _scored(entry: Entry, known: np.ndarray) -> np.ndarray:

@@ -58,13 +58,13 @@ def fetch_command(options: argparse.Namespace) -> None:
 
 
 def _fetch_published(mirror: str | None) -> None:
-    from bench.board.published import published, published_entries
+    from bench.board.published import published
+    from mngnas.data.download import fetch
 
-    tables = published()
-    sorts = dict.fromkeys((one.space, one.dataset) for one in tables)
-    n_rows = sum(len(published_entries(*sort, mirror)) for sort in sorts)
-    n_files = len({file.url for one in tables for file in one.files})
-    print(f"{PUBLISHED}: {n_rows} rankings in {n_files} files, {', '.join(dataset for _, dataset in sorts)}")
+    files = [file for one in published() for file in one.files]
+    for file in files:
+        fetch(file, mirror=mirror)
+    print(f"{PUBLISHED}: {len(published())} tables of scores in {len(files)} files")
 
 
 def build_command(options: argparse.Namespace) -> None:

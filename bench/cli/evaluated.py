@@ -49,8 +49,8 @@ def evaluated(
     rng = np.random.default_rng(0)
     index = predictions.arch_index
     options: dict[str, Any] = {"resamples": resamples, "rng": rng}
-    subsets = {"connected": table.space.connected, "live": table.space.is_canonical}
-    found = evaluate(index, predictions.score, target.true, metrics=metrics, **subsets, **options)
+    about: dict[str, Any] = {"connected": table.space.connected, "live": table.space.is_canonical, "metrics": metrics}
+    found = evaluate(index, predictions.score, target.true, **about, **options)
     same = next((one for one in before if np.array_equal(np.sort(one.predictions.arch_index), np.sort(index))), None)
     if same is not None:
         return Evaluated(predictions, metrics, found, same.references)

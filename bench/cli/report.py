@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.cli.options import Commands, add_archive, add_target
 from bench.truth import Table, load_table
+from mngnas.methods.registry import split_outside_brackets
 
 
 def add(commands: Commands) -> None:
@@ -15,13 +16,22 @@ def add(commands: Commands) -> None:
     parser.add_argument("study", type=Path, metavar="DIR")
     add_archive(parser)
     add_target(parser)
+    parser.add_argument(
+        "--scatter",
+        metavar="METHOD,METHOD",
+        default="",
+        help="two methods whose ranks are drawn against each other, METHOD/RANKING for a further ranking (default: the "
+        "best two)",
+    )
     parser.set_defaults(command=command)
 
 
 def command(options: argparse.Namespace) -> None:
     """Make the report; studies of older versions are read too."""
     table, dataset = table_of_study(options, options.study)
-    write_report(options.study, table, dataset, options.split, options.epochs, options.resamples)
+    target = dataset, options.split, options.epochs
+    scatter = tuple(split_outside_brackets(options.scatter)) if options.scatter else ()
+    write_report(options.study, table, *target, options.resamples, scatter)
 
 
 def table_of_study(options: argparse.Namespace, study: Path) -> tuple[Table, str]:
@@ -46,12 +56,21 @@ def about_study(study: Path) -> dict[str, str]:
     return {"benchmark": first.benchmark, "dataset": first.dataset}
 
 
-def write_report(study: Path, table: Table, dataset: str, split: str, epochs: int | None, resamples: int) -> None:
+def write_report(
+    study: Path,
+    table: Table,
+    dataset: str,
+    split: str,
+    epochs: int | None,
+    resamples: int,
+    scatter: tuple[str, ...] = (),
+) -> None:
     """Write it and say where."""
     from bench.report import report
     from bench.truth.table import default_target
 
     print("computing correlations and drawing the report", file=sys.stderr)
-    paths = report(study, table, target=default_target(table, dataset, split, epochs), resamples=resamples)
+    target = default_target(table, dataset, split, epochs)
+    paths = report(study, table, target=target, resamples=resamples, scatter=scatter)
     print(paths.summary)
     print(f"report: {paths.html}")

@@ -5,14 +5,14 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.files import write_atomically
 from bench.report.look import to_svg
-from bench.report.page import Block, Csv, Picture, to_html, to_markdown
+from bench.report.page import Block, Csv, Picture, pictures_in, to_html, to_markdown
 from bench.report.runs import StudyRuns, read_runs
 from bench.report.scores import GENERATOR_SEED
 from bench.report.sections import SECTIONS, rankings, references
@@ -36,15 +36,22 @@ class ReportPaths:
 
 
 def report(
-    study: Path, table: Table, *, target: Measure, resamples: int = 1000, out: Path | None = None
+    study: Path,
+    table: Table,
+    *,
+    target: Measure,
+    resamples: int = 1000,
+    scatter: tuple[str, ...] = (),
+    out: Path | None = None,
 ) -> ReportPaths:
     """Evaluate the finished runs below `study` against `target` of the table and write the report to `out`.
 
-    `out` is `study / "report"` if it is not given. Files of an earlier report there are replaced. The same runs give
+    `scatter` names two rankings whose ranks are drawn against each other, by default the best two. `out` is
+    `study / "report"` if it is not given. Files of an earlier report there are replaced. The same runs give
     the same bytes. Raises `UserError` for runs that cannot stand in one table, see `bench.report.runs.read_runs`.
     """
     out = study / "report" if out is None else out
-    runs = read_runs(study, table, target, resamples)
+    runs = replace(read_runs(study, table, target, resamples), scatter=scatter)
     results: dict[str, object] = {"format": FORMAT, "generator_seed": GENERATOR_SEED, "resamples": resamples}
     blocks: list[Block] = []
     for section in SECTIONS:
@@ -69,7 +76,7 @@ def write_page(out: Path, name: str, title: str, blocks: Sequence[Block]) -> tup
         (out / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror or error}") from error
-    pictures = [block for block in blocks if isinstance(block, Picture)]
+    pictures = list(pictures_in(blocks))
     drawings = {picture.name: to_svg(picture.draw) for picture in pictures}
     figures = _write_figures(out / "figures", pictures, drawings)
     write_atomically(out / "index.html", to_html(title, blocks, drawings).encode())

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 ROOM = 6  # methods in a picture that has a panel, a row or a line with a band for each
+BESIDE = 0.26  # of a row: from its middle to seeds above and a second interval below
+_AIRY = 12  # rows up to which they stand far apart
 WIDTH = 7.2  # inches: the text width of a page, so that fonts print as set here
 STYLE = {
     "svg.hashsalt": "bench.report.plots",
@@ -89,9 +91,9 @@ def _smaller(svg: bytes) -> bytes:
 # ---------------------------------------------------------------------------------------------------- room for methods
 
 
-def foremost(methods: Sequence[_T]) -> list[_T]:
+def foremost(methods: Sequence[_T], room: int = ROOM) -> list[_T]:
     """Those that a picture has room for, in their order: of methods without changes, then of the rest, the first."""
-    kept = sorted(methods, key=lambda one: one.is_changed)[:ROOM]
+    kept = sorted(methods, key=lambda one: one.is_changed)[:room]
     return [one for one in methods if one in kept]
 
 
@@ -101,9 +103,9 @@ def lines_of(methods: Sequence[_T]) -> tuple[_T, ...]:
     return tuple(shown if len(shown) == len(methods) else (replace(one, place=n) for n, one in enumerate(shown)))
 
 
-def left_out(methods: Sequence[_T]) -> str:
+def left_out(methods: Sequence[_T], room: int = ROOM) -> str:
     """The end of a caption."""
-    kept = foremost(methods)
+    kept = foremost(methods, room)
     names = [one.label for one in methods if one not in kept]
     return f" Not shown, but in the CSV: {', '.join(names)}." if names else ""
 
@@ -143,7 +145,8 @@ def row_a_method(plots: "Sequence[Callable[[Axes], Axes]]", rows: int) -> "Figur
     """One panel a plot; the rows are named at the left one."""
     from matplotlib.lines import Line2D
 
-    figure, axes = panels(len(plots), len(plots), (WIDTH / len(plots), 1.3 + 0.42 * rows))
+    height = 0.42 if rows <= _AIRY else 0.29
+    figure, axes = panels(len(plots), len(plots), (WIDTH / len(plots), 1.3 + height * rows))
     for ax, plot in zip(axes, plots, strict=True):
         plot(ax).tick_params(labelleft=ax is axes[0])
         ax.locator_params(axis="x", nbins=9 // len(plots) + 1)
@@ -158,7 +161,7 @@ def seeds_and_mean(
 ) -> None:
     """Seeds as dots above the line `y`; on it the mean with the interval over seeds, in the look of `place`."""
     colour = look_of(place)["color"]
-    ax.plot(values, [y - 0.22] * len(values), ".", color=colour, markersize=5, label="one seed")
+    ax.plot(values, [y - BESIDE] * len(values), ".", color=colour, markersize=5, label="one seed")
     if np.isfinite(spread.ci_low):
         ax.plot([spread.ci_low, spread.ci_high], [y, y], color=colour, linewidth=2.6, label="mean, 95 % over seeds")
     face, edge = (colour, "white") if filled else ("white", colour)
@@ -170,6 +173,7 @@ def name_rows(ax: "Axes", labels: Sequence[str], ends: np.ndarray) -> "Axes":
     low, high = (np.nanmin(ends), np.nanmax(ends)) if np.isfinite(ends).any() else (-1, 1)
     margin = 0.03 * (high - low) + 0.005
     ax.set(xlim=(low - margin, high + margin), ylim=(len(labels) - 0.4, -0.6))
-    ax.set_yticks(range(len(labels)), [fill(label, 32) for label in labels])
+    dense: dict[str, Any] = {"width": 42, "max_lines": 2, "placeholder": " …"} if len(labels) > _AIRY else {"width": 32}
+    ax.set_yticks(range(len(labels)), [fill(label, **dense) for label in labels])
     ax.grid(visible=False, axis="y")
     return ax

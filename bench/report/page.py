@@ -3,7 +3,7 @@
 import base64
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
@@ -75,13 +75,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class Folded:
-    """What few readers need: folded in HTML, under a heading of its own in Markdown. It holds no picture."""
+    """What few readers need: folded in HTML, under a heading of its own in Markdown."""
 
     title: str
     blocks: tuple["Block", ...]
 
 
 Block = Heading | Paragraph | Facts | Code | TextTable | Picture | Folded
+
+
+def pictures_in(blocks: "Iterable[Block]") -> Iterator[Picture]:
+    """All pictures of a page, those in folded parts too."""
+    for block in blocks:
+        if isinstance(block, Picture):
+            yield block
+        elif isinstance(block, Folded):
+            yield from pictures_in(block.blocks)
 
 
 @dataclass(frozen=True)

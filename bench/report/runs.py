@@ -36,6 +36,7 @@ class StudyRuns:
     parameters: np.ndarray  # [n_arch]
     flops: np.ndarray  # [n_arch]
     common: np.ndarray  # bool [n_arch], with a ground truth and scored by every main ranking
+    scatter: tuple[str, ...] = ()  # the two rankings to draw against each other; by default the best two
     _made: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -140,6 +140,11 @@ class Method(OfMethod):
         """Methods of one group are compared: all main rankings, and further ones of the same name."""
         return "" if self.is_main else self.scores
 
+    def everywhere(self, n_arch: int) -> np.ndarray:
+        """The scores of the usable seeds, `[n_seed, n_arch]` by official index, NaN where there is none."""
+        rows = [_everywhere(scored.arch_index, scored.score, n_arch) for scored in self.seeds if scored.usable]
+        return np.array(rows).reshape(-1, n_arch)
+
     def values(self, metric: Metric, column: str = "") -> tuple[float, ...]:
         """The metric of each seed."""
         return tuple(scored.value(metric, column) for scored in self.seeds)

@@ -87,6 +87,16 @@ def pearson_r(predicted: ArrayLike, true: ArrayLike) -> float:
     return float(np.clip(xy / np.sqrt(xx * yy), -1.0, 1.0))
 
 
+def partial_correlation(xy: float, xz: float, yz: float) -> float:
+    """What is left of the correlation of x and y once z is held: (xy - xz yz) / sqrt((1 - xz^2) (1 - yz^2)), in -1..1.
+
+    For Pearson's r and Spearman's rho the correlation of what linear regression on z (of ranks) leaves over; for tau-b
+    the same of the signs of all pairs (Kendall, "Partial rank correlation", Biometrika 1942). NaN where z is x or y.
+    """
+    left = (1 - xz * xz) * (1 - yz * yz)
+    return min(1.0, max(-1.0, (xy - xz * yz) / left**0.5)) if left > 0 else float("nan")
+
+
 def sparse_kendall_tau(predicted: ArrayLike, true: ArrayLike) -> float:
     """Kendall's tau-b after the true accuracies (fractions) are rounded to 0.1 %.
 

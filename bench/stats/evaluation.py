@@ -80,9 +80,13 @@ def evaluate(
     found = bootstrap(score, truth[scored], defined, resamples=resamples, level=level, rng=rng)
     estimates = {metric.name: found.get(metric.name, _undefined(level)) for metric in metrics}
     joined, alive = joins[scored], lives[scored]
+    of_connected, of_live = (
+        _rankings(score[some], truth[scored[some]], resamples, level, rng) for some in (joined, alive)
+    )
     return Evaluation(
         MappingProxyType(estimates),
-        *(_rankings(score[some], truth[scored[some]], resamples, level, rng) for some in (joined, alive)),
+        of_connected,
+        of_live,
         n_scored=len(scored),
         n_missing=int(np.isfinite(truth).sum()) - len(scored),
         n_without_truth=len(index) - len(scored),

@@ -19,7 +19,8 @@ def string(index):
 
 
 def as_json(capsys, path, *options, status=0):
-    assert main(["evaluate", str(path), *ON_MADE_UP, "--json", *options]) == status
+    paths = map(str, path if isinstance(path, list) else [path])
+    assert main(["evaluate", *paths, *ON_MADE_UP, "--json", *options]) == status
     return json.loads(capsys.readouterr().out)
 
 
@@ -101,6 +102,32 @@ def test_several_score_columns_are_rows(tmp_path, own_cache, capsys):
     assert as_json(capsys, tmp_path / "scores.jsonl", "--column", "bad", "--lower-is-better")["regret"]["value"] == 0
     assert main(["evaluate", str(tmp_path / "scores.jsonl"), *ON_MADE_UP]) == 0
     assert "scores: 'logs.good', 'logs.bad'" in capsys.readouterr().out
+
+
+def test_several_files_and_parts_of_one_table(tmp_path, own_cache, capsys):
+    truth = own_cache.mean(Measure("cifar10", "test", 200))
+    for number, sign in ((0, 1), (1, 1), (2, -1)):
+        rows = range(30 * number, 30 * number + 30)
+        (tmp_path / f"log-64_{number}").write_text(json.dumps({string(i): sign * truth[i] for i in rows}))
+    (tmp_path / "other.json").write_text(json.dumps({string(i): truth[i] for i in range(15)}))
+    assert as_json(capsys, tmp_path / "log-64_0")["kendall_tau_b"] == {"value": 1, "ci_low": 1, "ci_high": 1, "n": 30}
+    parts = [str(tmp_path / f"log-64_{number}") for number in (0, 1)]
+    found = as_json(capsys, parts)
+    assert (found["n_scored"], found["kendall_tau_b"]["value"]) == (60, 1)
+    assert found["read"]["notes"][0] == "2 files are parts of one table: log-64_0, log-64_1"
+    assert found["live_only"]["kendall_tau_b"]["n"] == found["n_live"] < 60
+    found = as_json(capsys, tmp_path, "--metrics", "regret")
+    assert [len(one["files"]) for one in found["tables"]] == [3, 1]
+    assert [one["n_scored"] for one in found["tables"]] == [90, 15]
+    assert main(["evaluate", str(tmp_path), *ON_MADE_UP]) == 0
+    text = capsys.readouterr().out
+    assert "log-64_0 and 2 more files: 90 architectures against" in text
+    assert "live graphs alone" in text
+    (tmp_path / "log-64_1").write_text(json.dumps({string(i): 5 * truth[i] for i in range(29, 60)}))
+    assert main(["evaluate", *parts, *ON_MADE_UP]) == 2
+    output = capsys.readouterr()
+    assert "log-64_0 and log-64_1 are no parts of one table: architecture 29 has score" in output.err
+    assert output.err.count("\n") == 1
 
 
 def test_one_seed_training_accuracy_and_names_in_any_case(scores, own_cache, capsys):

@@ -19,8 +19,8 @@ WORDS = {
         "pack",
         "data",
         "evaluate",
-        "speed",
         "leaderboard",
+        "speed",
         "tables",
         "evalute",
         "",
@@ -63,6 +63,7 @@ OWN = {  # options that a command has: with others it goes no further
     "report": WORDS["option"][11:18],
     "brief": ["--archs", "--steps", "--jobs"],
     "evaluate": [*WORDS["option"][:2], *WORDS["option"][11:21]],
+    "leaderboard": [*WORDS["option"][:2], "--out", "--common", "--published", *WORDS["option"][11:21]],
     "speed": ["--seconds", "--device"],
     "tables": ["--out", "--check", "--published", "--scores", "--resamples", "--mirror", "--archive"],
 }
@@ -104,6 +105,7 @@ def idle(monkeypatch, tmp_path):
     monkeypatch.setattr("bench.cli.run.write_report", lambda *_: None)
     monkeypatch.setattr("bench.cli.report.write_report", lambda *_: None)
     monkeypatch.setattr("bench.cli.evaluate.command", lambda _options: None)  # its files have tests of their own
+    monkeypatch.setattr("bench.cli.leaderboard.command", lambda _options: None)
     monkeypatch.setattr("bench.cli.speed.command", lambda _options: None)
     monkeypatch.setattr("bench.cli.data.build_command", lambda _options: None)
     monkeypatch.setattr("bench.cli.data.verify_command", lambda _options: None)
@@ -115,7 +117,7 @@ def drawn(draw: random.Random, places) -> list[str]:
     words = [draw.choice(WORDS["command"][: len(COMMANDS)]) if draw.random() < 0.9 else draw.choice(WORDS["command"])]
     if words == ["data"]:
         words.append(draw.choice(WORDS["action"]))
-    if words[0] in ("report", "brief", "pack", "evaluate", "tables"):
+    if words[0] in ("report", "brief", "pack", "evaluate", "leaderboard", "tables"):
         words.append(draw.choice(WORDS["value"]))
     for _ in range(draw.randrange(5)):
         own = OWN.get(words[0]) if draw.random() < 0.8 else None

@@ -39,8 +39,9 @@ from tests.report.made_up import (
 )
 
 ROOT = Path(bench.report.__file__).resolve().parents[2]
-PICTURES = ("tau", "accuracy", "ranks", "best-scored", "curves", "diary-how-much-each-counts")
-TABLES = ("tau", "architectures", "best-scored", "curves", "diary-how-much-each-counts")
+COMPARISON = ("picks", "tau-by-cost", "bias", "scatter")
+PICTURES = ("tau", "accuracy", "ranks", "best-scored", "curves", "diary-how-much-each-counts", *COMPARISON)
+TABLES = ("tau", "architectures", "best-scored", "curves", "diary-how-much-each-counts", *COMPARISON)
 VOID = {"meta", "img", "br", "wbr"}
 
 

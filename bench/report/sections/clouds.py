@@ -174,10 +174,14 @@ def _height(accuracy: ArrayLike) -> np.ndarray:
 
 def plot_ranks(ax: "Axes", cloud: Cloud) -> "Axes":
     """True against predicted rank, 1 = best at the top right, with the line of a perfect ranking."""
+    _cloud(ax, cloud.predicted_rank, cloud.true_rank, bins=None)
+    return rank_axes(ax, len(cloud.true))
+
+
+def rank_axes(ax: "Axes", n: int) -> "Axes":
+    """Both axes from n at the lower left to 1 at the upper right, and the line of equal ranks."""
     from matplotlib.ticker import MaxNLocator
 
-    n = len(cloud.true)
-    _cloud(ax, cloud.predicted_rank, cloud.true_rank, bins=None)
     ax.plot([1, n], [1, n], color="white", linewidth=2.2)
     ax.plot([1, n], [1, n], color="black", linewidth=0.9, linestyle=(0, (4, 2)))
     ends = (n + 0.02 * n, 1 - 0.02 * n)

@@ -1,5 +1,6 @@
 """How well each method ranks: the main table, and its first column as the main picture."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.report.look import REFERENCE, look_of, name_rows, row_a_method, seeds_and_mean
+from bench.report.look import BESIDE, REFERENCE, look_of, name_rows, row_a_method, seeds_and_mean
 from bench.report.page import Block, Csv, CsvRow, Heading, Paragraph, Picture, Section, TextTable
 from bench.report.runs import StudyRuns, correlations
 from bench.report.scores import CORRELATIONS, GENERATOR_SEED, TAU, Method, OfMethod, bootstrapped, measured
@@ -38,6 +39,15 @@ class ResultRow(OfMethod):
     tau_live: OverSeeds  # of the canonical architectures alone: no two that differ in dead edges only
     tau_by_column: Mapping[str, OverSeeds]  # ranked by each of the other columns
     tau_of_parameters: Estimate  # of the parameter count, over the same architectures
+
+
+@dataclass(frozen=True)
+class Bar(OfMethod):
+    """A row of the picture, of a study's method or of anything else that ranks."""
+
+    tau: OverSeeds
+    is_main: bool = True  # a filled marker
+    parameters: float = math.nan  # tau-b of the parameter count on the same architectures
 
 
 @dataclass(frozen=True)
@@ -161,12 +171,14 @@ def _note(numbers: Rankings, columns: Sequence[str]) -> str:
 def _caption(numbers: Rankings) -> str:
     ceiling = numbers.references[-1].estimates[TAU.name]
     others = dict.fromkeys(row.scores for row in numbers.rows if not row.is_main)
+    same = numbers.references[0].estimates[TAU.name].value == numbers.references[1].estimates[TAU.name].value
+    flops = " FLOPs rank as the parameter count does." if same else " Dash-dotted: FLOPs."
     markers = f" Filled markers are main rankings, open ones {listed(list(others))} scores." if others else ""
     return (
         "Small dots: one seed each. Large marker and thick bar: their mean and its 95 % interval over seeds (none for "
         "one seed). Thin bar below: 95 % interval of the same mean over architectures. Dashed: the parameter count on "
         "the same architectures; a method left of it tells less than counting does. Dotted: one seed of the "
-        f"table against the mean of its others (n = {ceiling.n:,})." + markers
+        f"table against the mean of its others (n = {ceiling.n:,}).{flops}" + markers
     )
 
 
@@ -197,25 +209,35 @@ def draw_taus(numbers: Rankings) -> "Figure":
 
 
 def plot_taus(ax: "Axes", numbers: Rankings) -> "Axes":
-    """A row a method: its seeds as dots, the mean with both intervals, and the parameter count on the same scores."""
+    """A row a method, in the order of the table."""
+    bars = [Bar(*row.identity, row.metrics[TAU.name], row.is_main, row.tau_of_parameters.value) for row in numbers.rows]
+    parameters, flops, ceiling = (row.estimates[TAU.name].value for row in numbers.references)
+    return plot_bars(ax, bars, ceiling, math.nan if flops == parameters else flops)
+
+
+def plot_bars(ax: "Axes", bars: Sequence[Bar], ceiling: float, flops: float = math.nan) -> "Axes":
+    """A row a bar: its seeds as dots, the mean with both intervals, and the parameter count on the same scores.
+
+    `ceiling` and `flops` are lines beside the main rows, left out where they are NaN.
+    """
     ends: list[float] = []
-    for y, row in enumerate(numbers.rows):
-        tau, colour = row.metrics[TAU.name], look_of(y)["color"]
-        spread, over_archs, parameters = tau.spread, tau.architectures, row.tau_of_parameters.value
-        seeds_and_mean(ax, y, y, tau.values, spread, filled=row.is_main)
+    for y, bar in enumerate(bars):
+        spread, over_archs = bar.tau.spread, bar.tau.architectures
+        seeds_and_mean(ax, y, bar.place, bar.tau.values, spread, filled=bar.is_main)
         if over_archs is not None:
-            interval = [over_archs.ci_low, over_archs.ci_high]
-            ax.plot(interval, [y + 0.22] * 2, "|-", color=colour, linewidth=1, label="95 % over architectures")
+            interval, colour = [over_archs.ci_low, over_archs.ci_high], look_of(bar.place)["color"]
+            ax.plot(interval, [y + BESIDE] * 2, "|-", color=colour, linewidth=1, label="95 % over architectures")
             ends += interval
-        ax.plot([parameters] * 2, [y - 0.5, y + 0.5], color=REFERENCE, linestyle="--", label="parameter count")
-        ends += [*tau.values, spread.ci_low, spread.ci_high, parameters]
-    ceiling = numbers.references[-1].estimates[TAU.name].value
-    main = [y for y, row in enumerate(numbers.rows) if row.is_main]
-    if main and np.isfinite(ceiling):
-        ax.plot([ceiling] * 2, [-0.5, max(main) + 0.5], color=REFERENCE, linestyle=":", label="ceiling")
-        ends.append(ceiling)
+        line = {"color": REFERENCE, "linestyle": "--", "label": "parameter count"}
+        ax.plot([bar.parameters] * 2, [y - 0.5, y + 0.5], **line)
+        ends += [*bar.tau.values, spread.ci_low, spread.ci_high, bar.parameters]
+    main = [y for y, bar in enumerate(bars) if bar.is_main]
+    for name, value, style in (("FLOPs", flops, "-."), ("ceiling", ceiling, ":")):
+        if main and np.isfinite(value):
+            ax.plot([value] * 2, [-0.5, max(main) + 0.5], color=REFERENCE, linestyle=style, label=name)
+            ends.append(value)
     ax.set_xlabel("Kendall tau-b")
-    return name_rows(ax, [row.label for row in numbers.rows], np.clip(ends, -1, 1))
+    return name_rows(ax, [bar.label for bar in bars], np.clip(ends, -1, 1))
 
 
 SECTION = Section("rankings", rankings, blocks)

@@ -9,8 +9,8 @@ from bench.report.page import Block, Heading, Paragraph, Section, TextTable
 from bench.report.runs import StudyRuns
 from bench.report.scores import OfMethod
 from bench.report.text import by_column, number
+from bench.stats.correlations import midranks, pearson_r
 from bench.stats.intervals import OverSeeds
-from bench.stats.metrics import spearman_rho
 
 Traits = Mapping[str, np.ndarray]  # by name, [n_arch]
 
@@ -57,7 +57,8 @@ def _rhos(traits: Traits, index: np.ndarray, score: np.ndarray) -> dict[str, flo
     """Of scores `[n]` of the architectures `index` `[n]`; NaN if a score is not finite."""
     if not len(score) or not np.isfinite(score).all():
         return dict.fromkeys(traits, float("nan"))
-    return {name: spearman_rho(values[index], score) for name, values in traits.items()}
+    ranks = midranks(score)
+    return {name: pearson_r(midranks(values[index]), ranks) for name, values in traits.items()}
 
 
 def blocks(numbers: Favours) -> Sequence[Block]:
