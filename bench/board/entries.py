@@ -65,14 +65,15 @@ def told_apart(entries: Sequence[Entry]) -> list[Entry]:
 # ------------------------------------------------------------------------------------------------------------- studies
 
 
-def study_entries(directory: Path, table: Table, target: Measure, column: str | None = None) -> list[Entry]:
+def study_entries(
+    directory: Path, table: Table, target: Measure, column: str | None = None, given: Sequence[Run] = ()
+) -> list[Entry]:
     """Each method variant and ranking of a study's finished runs; by the ranking's first column, or by `column`.
 
-    A ranking without that column is left out. Raises `UserError` for runs that do not belong into one table, see
-    `bench.report.runs.comparable_runs`.
+    A ranking without that column is left out. `given` and errors as in `bench.report.runs.comparable_runs`.
     """
     found = []
-    by_group = comparable_runs(directory, table, target)
+    by_group = comparable_runs(directory, table, target, given)
     several = len({preset for *_, preset in by_group}) > 1
     for runs in by_group.values():
         for number, ranking in enumerate(dict.fromkeys(name for run in runs for name in run.scores.rankings)):

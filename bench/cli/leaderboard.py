@@ -59,7 +59,7 @@ def _leaderboard(options: argparse.Namespace) -> None:
     _take_from(studies, options)
     options.dataset = spelled(options)
     dataset = dataset_of(options)
-    found = _of_files([place for place in options.places if place not in studies], options, dataset)
+    found = file_entries([place for place in options.places if place not in studies], options, dataset)
     table = table_of(options)
     target = accuracy_target(table, dataset, options.split, options.epochs)
     entries = _of_studies(studies, table, dataset, options) + found + _published(table, dataset, options)
@@ -93,7 +93,8 @@ def _of_studies(studies: list[Path], table: "Table", dataset: str, options: argp
     return [entry for study in studies for entry in study_entries(study, table, measure)]
 
 
-def _of_files(places: list[Path], options: argparse.Namespace, dataset: str) -> "list[Entry]":
+def file_entries(places: list[Path], options: argparse.Namespace, dataset: str) -> "list[Entry]":
+    """The score columns of files and folders; `options` are those of `add_reading`, and the benchmark."""
     from bench.board.entries import prediction_entry
     from bench.truth import TABLES
     from mngnas.spaces import space_named

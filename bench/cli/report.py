@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench.cli.options import Commands, add_archive, add_target, table_of
-from bench.truth import Table
+from bench.cli.options import Commands, add_archive, add_target
+from bench.truth import Table, load_table
 from mngnas.methods.registry import split_outside_brackets
 
 
@@ -28,15 +28,20 @@ def add(commands: Commands) -> None:
 
 def command(options: argparse.Namespace) -> None:
     """Make the report; studies of older versions are read too."""
-    about = about_study(options.study)
-    options.benchmark = about["benchmark"]
-    options.mirror = options.mirror or about.get("mirror")
-    if options.archive is None and about.get("archive") and Path(about["archive"]).exists():
-        options.archive = Path(about["archive"])
-    table = table_of(options)
-    target = about["dataset"], options.split, options.epochs
+    table, dataset = table_of_study(options, options.study)
+    target = dataset, options.split, options.epochs
     scatter = tuple(split_outside_brackets(options.scatter)) if options.scatter else ()
     write_report(options.study, table, *target, options.resamples, scatter)
+
+
+def table_of_study(options: argparse.Namespace, study: Path) -> tuple[Table, str]:
+    """The table of ground truth that a study was made with, and its data set; `options` are those of `add_archive`."""
+    about, archive = about_study(study), options.archive
+    if archive is None and about.get("archive") and Path(about["archive"]).exists():
+        archive = Path(about["archive"])
+    mirror = options.mirror or about.get("mirror")
+    table = load_table(about["benchmark"], mirror=mirror, path=archive, trust=options.trust_archive)
+    return table, about["dataset"]
 
 
 def about_study(study: Path) -> dict[str, str]:

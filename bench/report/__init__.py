@@ -87,7 +87,9 @@ def write_page(out: Path, name: str, title: str, blocks: Sequence[Block]) -> tup
 def _write_figures(folder: Path, pictures: Sequence[Picture], drawings: Mapping[str, bytes]) -> tuple[Path, ...]:
     """Pictures and CSVs; those of an earlier report that this one has not are removed."""
     content = {folder / f"{name}.svg": svg for name, svg in drawings.items()}
-    content |= {folder / f"{table.name}.csv": _csv(table) for table in {p.csv.name: p.csv for p in pictures}.values()}
+    content |= {
+        folder / f"{table.name}.csv": csv_bytes(table) for table in {p.csv.name: p.csv for p in pictures}.values()
+    }
     for path in (*folder.glob("*.svg"), *folder.glob("*.csv")):
         if path not in content:
             path.unlink()
@@ -96,7 +98,8 @@ def _write_figures(folder: Path, pictures: Sequence[Picture], drawings: Mapping[
     return tuple(content)
 
 
-def _csv(table: Csv) -> bytes:
+def csv_bytes(table: Csv) -> bytes:
+    """A header and rows, UTF-8."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.header)

@@ -66,9 +66,14 @@ def correlations(study: StudyRuns) -> tuple[Mapping[str, OverSeeds], ...]:
     return tuple(resampled(method.seeds, CORRELATIONS, n_arch, study.resamples) for method in study.methods)
 
 
-def read_runs(directory: Path, table: Table, target: Measure, resamples: int = 1000) -> StudyRuns:
-    """Load the finished runs below `directory`; raises `UserError` for runs that do not belong into one table."""
-    by_group = comparable_runs(directory, table, target)
+def read_runs(
+    directory: Path, table: Table, target: Measure, resamples: int = 1000, given: Sequence[Run] = ()
+) -> StudyRuns:
+    """Load the finished runs below `directory`; raises `UserError` for runs that do not belong into one table.
+
+    `given` as in `comparable_runs`.
+    """
+    by_group = comparable_runs(directory, table, target, given)
     runs = sorted((run for group in by_group.values() for run in group), key=lambda run: run.directory.name)
     first = runs[0].record
     for name, column in (("parameters", table.parameters), ("flops", table.flops)):
@@ -84,12 +89,15 @@ def read_runs(directory: Path, table: Table, target: Measure, resamples: int = 1
     return StudyRuns(directory, tuple(runs), table, target, resamples, truth, methods, groups, *costs, common)
 
 
-def comparable_runs(directory: Path, table: Table, target: Measure) -> dict[tuple[str, str, str], list[Run]]:
+def comparable_runs(
+    directory: Path, table: Table, target: Measure, given: Sequence[Run] = ()
+) -> dict[tuple[str, str, str], list[Run]]:
     """The finished runs below `directory`, those that differ in their seeds only together, in the order of the seeds.
 
-    Raises `UserError` for runs that do not belong into one table, were made with another, or for another data set.
+    Runs that are `given`, of several directories say, are taken in their place. Raises `UserError` for runs that do not
+    belong into one table, were made with another, or for another data set.
     """
-    runs = load_runs(directory)
+    runs = list(given) or load_runs(directory)
     for name in _ONE_OF_EACH:
         values = sorted({str(getattr(run.record, name)) for run in runs})
         if len(values) > 1:

@@ -177,8 +177,8 @@ def bootstrap_means(
 
     Every array is `[n]`; where either of a pair is NaN, that pair does without the architecture. Resampled:
     architectures, the same ones for all pairs and metrics. `n` counts the architectures that are in at least one pair.
-    Correlations only (`kendall_tau_b` and the like): a pair's part of a resample has no fixed size. Errors as in
-    `bootstrap`.
+    Where the pairs differ in their architectures, correlations only (`kendall_tau_b` and the like): a pair's part of a
+    resample has no fixed size then. Errors as in `bootstrap`.
     """
     metrics = list(metrics)
     functions = [metric.function for metric in metrics]

@@ -22,6 +22,8 @@ WORDS = {
         "query",
         "leaderboard",
         "speed",
+        "tables",
+        "status",
         "evalute",
         "",
         "-",
@@ -79,6 +81,7 @@ OWN = {  # options that a command has: with others it goes no further
     "query": ["--benchmark", "--mirror", "--archive", "--json", "--svg", "--latency", "--digits-order"],
     "leaderboard": [*WORDS["option"][:2], "--out", "--common", "--published", *WORDS["option"][11:21]],
     "speed": ["--seconds", "--device"],
+    "tables": ["--out", "--check", "--published", "--scores", "--resamples", "--mirror", "--archive"],
 }
 
 
@@ -130,7 +133,7 @@ def drawn(draw: random.Random, places) -> list[str]:
     words = [draw.choice(WORDS["command"][: len(COMMANDS)]) if draw.random() < 0.9 else draw.choice(WORDS["command"])]
     if words == ["data"]:
         words.append(draw.choice(WORDS["action"]))
-    if words[0] in ("report", "brief", "pack", "evaluate", "leaderboard", "query", "status"):
+    if words[0] in ("report", "brief", "pack", "evaluate", "leaderboard", "query", "status", "tables"):
         words.append(draw.choice(WORDS["value"]))
     for _ in range(draw.randrange(5)):
         own = OWN.get(words[0]) if draw.random() < 0.8 else None
