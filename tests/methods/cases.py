@@ -24,6 +24,7 @@ METHODS = methods((TOYS,))
 SMALL = {
     "mngnas": {"warmup": 0.1, "search_share": 0.1, "retraining_share": 0.3, "perturbation_share": 0.25},
     "toy-random": {"seconds": 100.0},
+    "te-nas": {"batch_size": 6},
 }
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
@@ -139,8 +140,13 @@ def all_scores(method, archs=ARCHS):
     found = {}
     for ranking in method.rankings():
         some = archs[: ranking.archs] if ranking.archs else archs
-        found[ranking.name] = {name: values.copy() for name, values in method.scores(ranking.name, some).items()}
+        found[ranking.name] = {name: values.copy() for name, values in completed(method, ranking.name, some).items()}
     return found
+
+
+def completed(method, ranking, archs):
+    """The columns of a ranking that is about these architectures."""
+    return method.complete(ranking, archs, method.scores(ranking, archs))
 
 
 def weights(method):

@@ -48,8 +48,8 @@ class Naswot(TrainingFreeMethod):
 def agreements(network: Network, images: Tensor) -> Tensor:
     """In how many ReLUs two pictures agree, float32 `[b, b]`: whole numbers, exact up to 2**24 ReLUs a picture.
 
-    With codes C of zeros and ones, C C^T counts the ReLUs that let both pass, and its diagonal those that let each pass:
-    n minus the two of the pair plus twice the common ones is the agreement, so one product does. ReLUs of several edges
+    With codes C of zeros and ones, C C^T counts the ReLUs that let both pass, and its diagonal those that let one pass;
+    n minus the two of a pair plus twice the common ones is the agreement, so one product does. ReLUs of several edges
     that have the same input are computed each, but multiplied once.
     """
     both, units = torch.zeros(len(images), len(images), device=images.device), 0

@@ -48,7 +48,7 @@ class Grasp(TrainingFreeMethod):
     def score(self, network: Network, batch: Batch) -> float:
         """The sum; H g is the gradient of the product of g with itself, held fixed once."""
         weights = [layer.weight for layer in network.layers()]
-        gradients = torch.autograd.grad(_loss(network, batch), weights, create_graph=True)
+        gradients = torch.autograd.grad(_loss(network, batch), weights, create_graph=True, materialize_grads=True)
         products = torch.stack([(g * g.detach()).sum() for g in gradients])
         curved = torch.autograd.grad(products.sum(), weights, materialize_grads=True)
         return total([-(w.detach() * h).sum() for w, h in zip(weights, curved, strict=True)])
