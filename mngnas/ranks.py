@@ -29,7 +29,7 @@ def midranks(scores: ArrayLike) -> np.ndarray:
 
 def mean_rank(scores: np.ndarray) -> np.ndarray:
     """The mean over rankings of the rank as a share of n: `[n_ranking, n]` to `[n]`, in 0..1 (TE-NAS sums ranks)."""
-    return np.mean([midranks(one) / len(one) for one in scores], axis=0)
+    return np.asarray(np.mean([midranks(one) / len(one) for one in scores], axis=0))
 
 
 def mean_log_rank(scores: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def mean_log_rank(scores: np.ndarray) -> np.ndarray:
 
     Lee & Ham, "AZ-NAS", CVPR 2024, sum them: the order is the same.
     """
-    return np.mean([np.log(midranks(one) / len(one)) for one in scores], axis=0)
+    return np.asarray(np.mean([np.log(midranks(one) / len(one)) for one in scores], axis=0))
 
 
 def majority(scores: np.ndarray) -> np.ndarray:

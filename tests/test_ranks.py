@@ -23,7 +23,7 @@ def test_majority_is_the_number_of_pairs_won():
     scores = some_scores()
     won = np.zeros(scores.shape[1])
     for a, b in product(range(scores.shape[1]), repeat=2):
-        votes = sum((one[a] > one[b]) - (one[a] < one[b]) for one in scores)
+        votes = sum(np.sign(one[a] - one[b]) for one in scores)
         won[a] += (1.0 if votes > 0 else 0.5 if votes == 0 else 0.0) if a != b else 0.0
     np.testing.assert_array_equal(majority(scores), won)
     np.testing.assert_array_equal(aggregate(scores, "vote"), won)

@@ -93,4 +93,5 @@ def flow_and_derivative(network: Network, image: Tensor) -> Tensor:
     logits = network(torch.cat([x, torch.zeros_like(x)]))
     for hook in hooks:
         hook.remove()
-    return logits.sum(1)
+    found: Tensor = logits.sum(1)
+    return found

@@ -7,7 +7,8 @@ of all convolutions and linear layers (biases and BatchNorm do not count). With 
     snip       sum |w g|                          Lee et al., "SNIP", ICLR 2019, without its normalisation
     grasp      sum -w (H g)                       Wang et al., "GraSP", ICLR 2020; the sign is the code's
     fisher     sum over channels of 1/2 mean over pictures of (sum over pixels of a dL/da)^2, a a layer's output, before
-               BatchNorm; Turner et al., "BlockSwap", ICLR 2020
+               BatchNorm; Turner et al., "BlockSwap", ICLR 2020. The public code counts each channel as often as it has
+               weights (`by_weight = true`)
     grad-norm  sum over layers of |g|
     plain      sum w g, with its sign
     l2-norm    sum over layers of |w|; no pictures
@@ -16,9 +17,11 @@ Weights of dead edges have g = 0, so but for `l2-norm`, which counts every weigh
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mngnas.data.images import Batch
@@ -54,23 +57,36 @@ class Grasp(TrainingFreeMethod):
         return total([-(w.detach() * h).sum() for w, h in zip(weights, curved, strict=True)])
 
 
+@dataclass(frozen=True)
+class FisherConfig(BatchConfig):
+    """The public code counts a channel once for each of its weights."""
+
+    by_weight: bool = False
+
+
 class Fisher(TrainingFreeMethod):
     """A forward and a backward pass to all layers' outputs."""
 
     info = MethodInfo(
         "fisher", "Fisher", "Turner et al. 2020", "squared activation x gradient a channel", "training-free"
     )
-    Config, by_canonical = BatchConfig, True
+    Config, by_canonical = FisherConfig, True
 
     def score(self, network: Network, batch: Batch) -> float:
         """The sum."""
         outputs: list[Tensor] = []
+        counts: list[int] = []
+
+        def note(layer: nn.Conv2d | nn.Linear, _inputs: Any, y: Tensor) -> None:
+            outputs.append(y)
+            counts.append(layer.weight[0].numel() if self.config.by_weight else 1)
+
         for layer in network.layers():
-            layer.register_forward_hook(lambda _layer, _inputs, y: outputs.append(y))
+            layer.register_forward_hook(note)
         gradients = torch.autograd.grad(_loss(network, batch), outputs, materialize_grads=True)
         pairs = zip(outputs, gradients, strict=True)
         products = [(a.detach() * g).flatten(2).sum(2) if a.dim() > 2 else a.detach() * g for a, g in pairs]
-        return total([one.square().mean(0).sum() / 2 for one in products])
+        return total([n * one.square().mean(0).sum() / 2 for n, one in zip(counts, products, strict=True)])
 
 
 class GradNorm(TrainingFreeMethod):

@@ -26,9 +26,9 @@ def test_the_derivative_by_a_common_factor_is_the_sum_over_weights(arch):
     image = batch(1).images
     net = network(arch)
     found = gradients(net, image)
-    expected = sum(float((w * g).abs().sum()) for w, g in zip(weights(net), found, strict=True))
+    expected = sum(float((w * g).detach().abs().sum()) for w, g in zip(weights(net), found, strict=True))
     flow, derivative = flow_and_derivative(positive(network(arch)), image).tolist()
-    assert flow == pytest.approx(float(net(ones(image)).sum()), rel=1e-12)
+    assert flow == pytest.approx(float(net(ones(image)).sum().detach()), rel=1e-12)
     assert derivative == pytest.approx(expected, rel=1e-12)
 
 
@@ -59,7 +59,7 @@ def test_scores_are_logarithms_of_sums_over_the_weights_that_the_seed_draws():
         found = method(name)
         net = found.network(ARCH)
         pairs = zip(weights(net), gradients(net, found.batch().images[:1]), strict=True)
-        expected = math.log(sum(float((w * function(g)).sum()) for w, g in pairs))
+        expected = math.log(sum(float((w * function(g)).detach().sum()) for w, g in pairs))
         assert score(name) == pytest.approx(expected, rel=1e-9)
 
 

@@ -25,7 +25,7 @@ PICTURES = type(PICTURES)(PICTURES.images, PICTURES.labels % 3)
 
 def scored(kind, net):
     """Its score of a network on these pictures."""
-    return kind(kind.Config(), None).score(net, PICTURES)
+    return method(kind.info.name).score(net, PICTURES)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_grasp_has_its_second_derivatives_through_the_fast_pooling(monkeypatch):
 
 def test_fisher_scales_every_channel_of_every_layer():
     """The gradient of the loss by a factor on one channel of one picture is the sum of a g over its pixels."""
-    net, total = network((3, 2, 0, 1, 0, 4), TINY, dtype=torch.float64), 0.0
+    net, total = network((3, 2, 0, 1, 0, 4), TINY, dtype=torch.float64), np.zeros(2)
     for layer in net.layers():
         factors = torch.ones(4, layer.weight.shape[0], dtype=torch.float64, requires_grad=True)
         hook = layer.register_forward_hook(
@@ -90,8 +90,9 @@ def test_fisher_scales_every_channel_of_every_layer():
         loss = F.cross_entropy(net(PICTURES.images), PICTURES.labels)
         (found,) = torch.autograd.grad(loss, factors, materialize_grads=True)
         hook.remove()
-        total += float(found.square().mean(0).sum() / 2)
-    assert scored(Fisher, net) == pytest.approx(total, rel=1e-9)
+        total += float(found.square().mean(0).sum() / 2) * np.array([1, layer.weight[0].numel()])
+    assert scored(Fisher, net) == pytest.approx(total[0], rel=1e-9)
+    assert method("fisher", by_weight=True).score(net, PICTURES) == pytest.approx(total[1], rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["snip", "grasp", "fisher", "grad-norm", "plain"])
