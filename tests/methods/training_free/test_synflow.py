@@ -1,13 +1,23 @@
 """SynFlow's two forward passes against the gradient of all weights, and its extreme cases."""
 
+import csv
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bench.scores.read import read_predictions
+from bench.stats.metrics import spearman_rho
+from mngnas.data.datasets import ImageData
+from mngnas.methods.registry import methods
 from mngnas.methods.training_free.synflow import flow_and_derivative, ones, positive
+from mngnas.spaces.skeleton import Skeleton
+from mngnas.spaces.topology import TOPOLOGY
+from tests.methods.cases import make_task
 from tests.methods.training_free.untrained import ARCH, DEAD_END, NOWHERE, batch, method, network, score, weights
+from tests.train.pictures import random_images
 
 
 def gradients(net, image):
@@ -65,3 +75,21 @@ def test_scores_are_logarithms_of_sums_over_the_weights_that_the_seed_draws():
 
 def test_no_path_gives_minus_infinity():
     assert score("synflow", NOWHERE) == score("logsynflow", NOWHERE) == -math.inf
+
+
+def test_they_order_as_public_scores_do(shared):
+    """At the benchmark's own size; other weights were drawn there."""
+    public = read_predictions(shared / "scores" / "nb201_zc_proxies.csv", "synflow", space=TOPOLOGY)
+    of_index = dict(zip(public.arch_index.tolist(), public.score.tolist(), strict=True))
+    joined = [i for i in sorted(of_index) if TOPOLOGY.connected[i]]
+    picked = np.random.default_rng(0).choice(joined, 12, replace=False).tolist()
+    archs = [TOPOLOGY.from_index(index) for index in picked]
+    task = make_task(data=ImageData(*[random_images(10, 32)] * 3), skeleton=Skeleton())
+    for name in ("synflow", "logsynflow"):
+        with (shared / "proxies" / f"freerea_cifar10-{name}.csv").open() as lines:
+            rows = list(csv.DictReader(lines))
+        found = methods()[name].load()
+        scores = found(found.Config(), task).scores("score", archs)["score"]
+        assert spearman_rho(scores, [float(rows[index][name]) for index in picked]) > 0.9
+        if name == "synflow":
+            assert spearman_rho(scores, [of_index[index] for index in picked]) > 0.9
