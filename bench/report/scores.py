@@ -16,6 +16,7 @@ from bench.stats.intervals import Estimate, OverSeeds, bootstrap_means
 from bench.stats.metrics import METRICS, InTop, Metric, named
 from bench.study.records import Run, RunRecord
 from bench.study.scores import Scores as Ranking
+from mngnas.ranks import comparable
 
 GENERATOR_SEED = 0  # of every bootstrap in a report
 TAU = METRICS["kendall_tau_b"]
@@ -45,14 +46,18 @@ class OfMethod:
 
 
 def ranked(values: np.ndarray) -> np.ndarray:
-    """Scores `[n]` with what is not finite just below the lowest finite one; all NaN where none is finite."""
+    """Scores `[n]` as finite numbers of the same order, by the rule of `mngnas.ranks`; all NaN where none is finite.
+
+    Minus infinity and NaN come just below the lowest finite score, infinity just above the highest.
+    """
     finite = np.isfinite(values)
     if finite.all():
         return values
     if not finite.any():
         return np.full(len(values), np.nan)
-    lowest = float(values[finite].min())
-    return np.where(finite, values, lowest - max(1.0, abs(lowest)))
+    lowest, highest = float(values[finite].min()), float(values[finite].max())
+    below, above = lowest - max(1.0, abs(lowest)), highest + max(1.0, abs(highest))
+    return np.where(finite, values, np.where(np.isposinf(values), above, below))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +69,7 @@ class Scored:
     arch_index: np.ndarray  # int64 [n]
     columns: Mapping[str, np.ndarray]  # [n] each, as `ranked` makes them; the first is the score
     true: np.ndarray  # [n]
-    n_not_finite: int  # architectures without a finite score, which stand last
+    n_not_finite: int  # architectures with the score NaN or minus infinity, which stand last
     _known: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
 
     @property
@@ -112,7 +117,7 @@ def scored_of(run: Run, ranking: str, truth: np.ndarray) -> Scored:
     found = run.scores.rankings[ranking]
     true = truth[found.arch_index]
     known = np.isfinite(true)
-    not_finite = int((~np.isfinite(found.score[known])).sum())
+    not_finite = int(np.isneginf(comparable(found.score[known])).sum())
     columns = {name: ranked(values[known]) for name, values in found.columns.items()}
     return Scored(run, ranking, found.arch_index[known], columns, true[known], not_finite)
 

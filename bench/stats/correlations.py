@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mngnas.errors import UserError
+from mngnas.ranks import midranks
 
 
 def finite_pair(predicted: ArrayLike, true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -69,12 +70,6 @@ def spearman_rho(predicted: ArrayLike, true: ArrayLike) -> float:
     """Spearman's rho: Pearson's r of the midranks, in -1..1; NaN if an input is constant."""
     x, y = finite_pair(predicted, true)
     return pearson_r(midranks(x), midranks(y))
-
-
-def midranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1 for the smallest, equal values sharing the mean of their places; `[n]`."""
-    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(size) - (size - 1) / 2)[group])
 
 
 def pearson_r(predicted: ArrayLike, true: ArrayLike) -> float:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.correlations import midranks, pearson_r
+from bench.stats.correlations import pearson_r
 from bench.stats.intervals import Estimate, bootstrap, bootstrap_each, bootstrap_means
 from bench.stats.metrics import METRICS, InTop, Metric, MetricFunction
 from mngnas.errors import UserError
+from mngnas.ranks import midranks
 
 _RANKINGS = (METRICS["kendall_tau_b"], METRICS["spearman_rho"])
 

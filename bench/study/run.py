@@ -27,7 +27,7 @@ from bench.study.store import save_run
 from bench.study.task import make_task
 from bench.study.work import Report, checkpoint_seconds
 from mngnas.errors import UserError
-from mngnas.methods.base import Method, Ranking
+from mngnas.methods.base import Columns, Method, Ranking
 from mngnas.methods.info import TOLD, Cost
 from mngnas.spaces import Arch
 
@@ -84,6 +84,8 @@ class _Run:
 
     def _advance(self) -> None:
         method, points = self.method, np.linspace(0, 1, self.preset.curve.points + 1)
+        if method.done and not method.steps:  # nothing will change, so there is no curve
+            return
         self._tell(TRAINING)
         while True:
             due = len(self.curve) < len(points) and method.spent >= points[len(self.curve)]
@@ -100,8 +102,10 @@ class _Run:
     def _add_point(self) -> None:
         """Score the sample by the main ranking; a method without one has the costs alone."""
         main, began = next(iter(self.method.rankings()), None), time.perf_counter()
-        columns = self.method.scores(main.name, self.curve_archs) if main else {}
+        columns: Columns = {}
         if main:
+            found = self.method.scores(main.name, self.curve_archs)
+            columns = self.method.complete(main.name, self.curve_archs, found)
             self.seconds_each[main.name] = (time.perf_counter() - began) / len(self.curve_archs)
         cost = self.method.outcome().cost
         self._refuse_nonsense(columns)
@@ -208,6 +212,7 @@ class _Run:
                 place = {arch: i for i, arch in enumerate(self._distinct(ranking))}
                 order = [place[self.space.canonical(arch)] for arch in archs]
                 columns = {name: values[order] for name, values in columns.items()}
+            columns = dict(self.method.complete(ranking.name, archs, columns))
             found[ranking.name] = Scores(self._indices(archs), columns)
         return found
 

@@ -137,6 +137,15 @@ class Method(ABC):
         """What to watch while it goes on, by name, the loss for example; asked for every few seconds."""
         return {}
 
+    def complete(self, ranking: str, archs: Sequence[Arch], columns: Columns) -> Columns:
+        """The columns of a ranking, once all architectures that it is about have their `scores`, `[n]` each.
+
+        For what depends on which architectures are compared, such as the sum of ranks. It changes nothing, and is the
+        only place where one architecture's number may depend on another's.
+        """
+        del ranking, archs
+        return columns
+
     @abstractmethod
     def outcome(self) -> Outcome:
         """What it has besides scores: costs, a proposal, a trace, a diary."""

@@ -4,11 +4,13 @@ Every operation is ReLU, convolution, BatchNorm, as modules that can be hooked. 
 score decides itself what it counts. BatchNorm has learnt scale and shift and uses the batch's own statistics.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from mngnas.nets.layers import average_pool_3x3
 from mngnas.nets.network import Network
 from mngnas.nets.supernet import Output
 from mngnas.spaces import Arch
@@ -27,6 +29,14 @@ class ReluConvNorm(nn.Sequential):
         )
 
 
+class AveragePool(nn.Module):
+    """The benchmark's pooling: 3x3, stride 1, borders averaged over the pixels that exist."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[b, c, h, w]` in and out."""
+        return average_pool_3x3(x)
+
+
 class Zero(nn.Module):
     """The operation `none`."""
 
@@ -39,7 +49,7 @@ def operation(op: int, c: int, affine: bool) -> nn.Module:
     """The module of an operation on `c` channels."""
     if op in (CONV_1X1, CONV_3X3):
         return ReluConvNorm(c, c, 1 if op == CONV_1X1 else 3, affine=affine)
-    return {NONE: Zero(), SKIP: nn.Identity(), AVG_POOL: nn.AvgPool2d(3, 1, 1, count_include_pad=False)}[op]
+    return {NONE: Zero(), SKIP: nn.Identity(), AVG_POOL: AveragePool()}[op]
 
 
 class ResidualBlock(nn.Module):
@@ -71,13 +81,14 @@ class _Cell(nn.Module):
         self.edges = nn.ModuleList(operation(op, c, affine) for op in arch)
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes: list[Tensor | None] = [x, *[None] * (N_NODES - 1)]
+        nodes: list[Tensor | None] = [x, *[None] * (N_NODES - 1)]  # None: nothing but zeros so far
         for edge, (source, target) in zip(self.edges, EDGES, strict=True):
-            value, so_far = edge(nodes[source]), nodes[target]
-            nodes[target] = value if so_far is None else so_far + value
-        found = nodes[-1]
-        assert found is not None
-        return found
+            if isinstance(edge, Zero):
+                continue
+            value, so_far = nodes[source], nodes[target]
+            y = edge(x * 0 if value is None else value)
+            nodes[target] = y if so_far is None else so_far + y
+        return x * 0 if nodes[-1] is None else nodes[-1]
 
 
 class CellNetwork(Network):
@@ -97,6 +108,14 @@ class CellNetwork(Network):
             self.reductions = nn.ModuleList(reduction(a, b) for a, b in pairwise(widths))
             self.last = nn.Sequential(nn.BatchNorm2d(widths[-1], track_running_stats=False), nn.ReLU())
             self.head = nn.Linear(widths[-1], skeleton.classes)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The stem, and every cell and reduction."""
+        found: list[nn.Module] = [self.stem]
+        for number, stage in enumerate(self.stages):
+            assert isinstance(stage, nn.Sequential)
+            found += [self.reductions[number - 1], *stage] if number else stage
+        return found
 
     def output(self, images: Tensor) -> Output:
         """Stage outputs and logits."""

@@ -28,6 +28,7 @@ SMALL = {
     "pc-darts": {"parts": 2},  # one channel alone has nothing to learn before its BatchNorm
     "setn": {"candidates": 10},
     "enas": {"candidates": 10, "draws": 5},
+    "te-nas": {"batch_size": 6},
 }
 LONGER = {"darts-v2": 250, "sdarts-adv": 200, "setn": 200}  # passes, where steps take many of them
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
@@ -167,8 +168,13 @@ def all_scores(method, archs=ARCHS):
     found = {}
     for ranking in method.rankings():
         some = archs[: ranking.archs] if ranking.archs else archs
-        found[ranking.name] = {name: values.copy() for name, values in method.scores(ranking.name, some).items()}
+        found[ranking.name] = {name: values.copy() for name, values in completed(method, ranking.name, some).items()}
     return found
+
+
+def completed(method, ranking, archs):
+    """The columns of a ranking that is about these architectures."""
+    return method.complete(ranking, archs, method.scores(ranking, archs))
 
 
 def weights(method):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mngnas.nets.build import build_network
-from mngnas.nets.cell_network import CellNetwork, ReluConvNorm, Zero, operation
+from mngnas.nets.cell_network import AveragePool, CellNetwork, ReluConvNorm, Zero, operation
 from mngnas.nets.cell_supernet import CellSupernet
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import CONV_1X1, CONV_3X3, EDGES, OPERATIONS, TOPOLOGY, live_graph
@@ -87,7 +87,7 @@ def test_every_operation_is_a_module_of_its_own():
     network = build_network(TOPOLOGY, (0, 1, 2, 3, 4, 2), Skeleton(channels=4, cells=2), 0)
     cell = network.stages[0][1]
     assert [type(edge) for edge in cell.edges] == [
-        *(Zero, nn.Identity, ReluConvNorm, ReluConvNorm, nn.AvgPool2d, ReluConvNorm)
+        *(Zero, nn.Identity, ReluConvNorm, ReluConvNorm, AveragePool, ReluConvNorm)
     ]
     for conv in (module for module in network.modules() if isinstance(module, nn.Conv2d)):
         assert conv.bias is None

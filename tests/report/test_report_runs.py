@@ -63,7 +63,7 @@ def test_a_searcher_ranks_nothing_and_is_a_group(table, tmp_path):
 
 
 def test_scores_that_are_not_finite_stand_last(table, tmp_path):
-    assert ranked(np.array([1.0, np.nan, 3.0, -np.inf, np.inf])).tolist() == [1, 0, 3, 0, 0]
+    assert ranked(np.array([1.0, np.nan, 3.0, -np.inf, np.inf])).tolist() == [1, 0, 3, 0, 6]
     assert np.isnan(ranked(np.array([np.nan, -np.inf]))).all()
     values = np.arange(300.0)
     values[:7] = -np.inf

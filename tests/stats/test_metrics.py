@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.stats.correlations import midranks
 from bench.stats.metrics import (
     METRICS,
     accuracy_of_best,
@@ -23,6 +22,7 @@ from bench.stats.metrics import (
     worst_rank_at_k,
 )
 from mngnas.errors import UserError
+from mngnas.ranks import midranks
 
 
 def brute_force_tau_b(x, y):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from bench.study import run as run_module
 from bench.study.begin import begun as begun_of
@@ -89,6 +90,19 @@ def test_equal_canonical_architectures_get_equal_scores(finished):
     by_live = {}
     for index, loss in zip(inherited.arch_index.tolist(), inherited.columns["minus_loss"].tolist(), strict=True):
         assert by_live.setdefault(int(TOPOLOGY.canonical_indices[index]), loss) == loss
+
+
+def test_what_depends_on_the_compared_architectures_is_completed_once_all_are_scored(tmp_path):
+    """For all of the study's, of which some share a live graph; what needs no training has no curve."""
+    run = PlannedRun("az-nas", {"batch_size": 2}, 0)
+    directory = opened(tmp_path / "study", run)
+    scores = load_run(made(directory, run)).scores
+    found = scores.rankings["score"]
+    assert scores.curve is None
+    assert len(found.score) == 120
+    assert list(found.columns) == ["score", "expressivity", "progressivity", "trainability", "complexity"]
+    expected = sum(np.log(rankdata(values) / 120) for values in list(found.columns.values())[1:])
+    np.testing.assert_allclose(found.score, expected, rtol=1e-6)
 
 
 def test_a_finished_run_is_left_alone(finished):
