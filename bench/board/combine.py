@@ -7,8 +7,8 @@ import numpy as np
 
 from bench.board.entries import COMBINED, Entry
 from bench.stats.aggregate import aggregate
-from bench.stats.correlations import midranks
 from mngnas.errors import UserError
+from mngnas.ranks import midranks
 
 
 def combined(entries: Sequence[Entry], how: str, patterns: Sequence[str] = ("*",)) -> Entry:

@@ -17,11 +17,11 @@ import numpy as np
 from bench.report.runs import comparable_runs
 from bench.report.scores import preset_of
 from bench.scores.read import Predictions
-from bench.stats.correlations import midranks
 from bench.stats.evaluation import seed_against_others
 from bench.study.records import Run
 from bench.truth.table import Measure, Table
 from bench.truth.target import Target
+from mngnas.ranks import midranks
 from mngnas.spaces import Space
 
 CLOSED_FORM, CEILING, FILE, COMBINED = "closed form", "ceiling", "file", "combined"  # kinds that are no method's

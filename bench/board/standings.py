@@ -13,11 +13,11 @@ import numpy as np
 
 from bench.board.entries import Entry
 from bench.stats.bootstrap_kernels import is_correlation
-from bench.stats.correlations import midranks
 from bench.stats.intervals import Estimate, OverSeeds, bootstrap_means
 from bench.stats.metrics import InTop, Metric, named
 from bench.truth.target import Target
 from mngnas.errors import UserError
+from mngnas.ranks import midranks
 from mngnas.spaces import Space
 
 GENERATOR_SEED = 0  # of every bootstrap of a board

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.correlations import midranks
 from mngnas.errors import UserError
+from mngnas.ranks import midranks
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def evaluate(
     table: Table,
     dataset: str,
     *,
-    split: str = "test",
+    split: str | None = None,
     epochs: int | None = None,
     resamples: int = 1000,
 ) -> Evaluation:
@@ -30,7 +30,8 @@ def evaluate(
 
     `scores` is a mapping of architectures (in any form that `query` takes) to numbers, all numbers in official order
     `[n_arch]` with NaN where there is none, or the path of a score file that `run_bench.py evaluate` reads. The target
-    is that of `dataset` and `split`, after the longest training unless `epochs` says otherwise. The same scores give
+    is that of `dataset` and `split` (by default the test set, if the table has it), after the longest training unless
+    `epochs` says otherwise. The same scores give
     the same intervals. The answer's `estimates` holds value, ci_low and ci_high by the name of the metric,
     "kendall_tau_b" for example. Raises `UserError`.
     """
@@ -40,6 +41,7 @@ def evaluate(
         *(index, score, table.mean(target)),
         metrics=METRICS.values(),
         connected=table.space.connected,
+        live=table.space.is_canonical,
         resamples=resamples,
         rng=np.random.default_rng(_SEED),
     )

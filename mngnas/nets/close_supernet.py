@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mngnas.nets.blocks import initialise
 from mngnas.nets.cell import Cell
 from mngnas.nets.cell_supernet import CellSupernet
 from mngnas.nets.norms import Norm, batch_norm
@@ -73,7 +74,7 @@ class CloseSupernet(CellSupernet):
         super().__init__(skeleton, seed)
         widths = [skeleton.widths[stage] for stage in skeleton.stage_of_cell]
         self.cells = nn.ModuleList(Cell(width, skeleton.affine, blocks) for width in widths)
-        self.initialise(seed)
+        initialise(self, seed)
         with torch.random.fork_rng(devices=[]):  # modules draw from the global generator; nobody else shall notice
             torch.manual_seed(seed)
             self.gate = Gate(blocks)

@@ -3,6 +3,8 @@
 The operations and reductions are those of `mngnas.nets.cell_network`; see `mngnas.spaces.size` for the whole.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -52,16 +54,20 @@ class WidthNetwork(Network):
             stem = nn.Conv2d(skeleton.in_channels, c[0], 3, padding=1, bias=False)
             self.stem = nn.Sequential(stem, nn.BatchNorm2d(c[0], track_running_stats=False))
             reduction = ResidualBlock if skeleton.residual_reduction else PooledBlock
-            self.layers = nn.ModuleList(
+            self.body = nn.ModuleList(
                 _Cell(c[i], c[o]) if kind == "cell" else reduction(c[i], c[o]) for kind, i, o in LAYERS
             )
             self.last = nn.Sequential(nn.BatchNorm2d(c[-1], track_running_stats=False), nn.ReLU())
             self.head = nn.Linear(c[-1], skeleton.classes)
 
+    def blocks(self) -> Sequence[nn.Module]:
+        """Stem, cells and reductions."""
+        return [self.stem, *self.body]
+
     def output(self, images: Tensor) -> Output:
         """Stage outputs and logits."""
         x, features = self.stem(images), []
-        for layer in self.layers:
+        for layer in self.body:
             x = layer(x)
             if isinstance(layer, _Cell):
                 features.append(x)

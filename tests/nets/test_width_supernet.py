@@ -33,7 +33,7 @@ def copied(supernet, arch, skeleton):
 
     with torch.no_grad():
         put(network.stem, supernet.stem, skeleton.in_channels, c[0])
-        for place, (layer, shared) in enumerate(zip(network.layers, supernet.layers, strict=True)):
+        for place, (layer, shared) in enumerate(zip(network.body, supernet.layers, strict=True)):
             i, o = c[[0, 0, 1, 2, 3][place]], c[[0, 1, 2, 3, 4][place]]
             if place % 2 == 0:
                 for edge, op in enumerate(TOPOLOGY.parse(SIZE.cell)):

@@ -14,8 +14,9 @@ from bench.report.page import Block, Csv, CsvRow, Folded, Picture, Section
 from bench.report.runs import StudyRuns
 from bench.report.scores import OfMethod
 from bench.report.text import count
-from bench.stats.correlations import midranks, partial_correlation
+from bench.stats.correlations import partial_correlation
 from bench.stats.metrics import kendall_tau_b
+from mngnas.ranks import midranks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

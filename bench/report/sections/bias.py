@@ -13,8 +13,9 @@ from bench.report.page import Block, Csv, CsvRow, Picture, Section
 from bench.report.runs import StudyRuns
 from bench.report.scores import OfMethod
 from bench.report.sections.traits import Traits
-from bench.stats.correlations import midranks, partial_correlation, pearson_r
+from bench.stats.correlations import partial_correlation, pearson_r
 from bench.stats.intervals import OverSeeds
+from mngnas.ranks import midranks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

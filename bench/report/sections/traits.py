@@ -9,8 +9,9 @@ from bench.report.page import Block, Heading, Paragraph, Section, TextTable
 from bench.report.runs import StudyRuns
 from bench.report.scores import OfMethod
 from bench.report.text import by_column, number
-from bench.stats.correlations import midranks, pearson_r
+from bench.stats.correlations import pearson_r
 from bench.stats.intervals import OverSeeds
+from mngnas.ranks import midranks
 
 Traits = Mapping[str, np.ndarray]  # by name, [n_arch]
 
