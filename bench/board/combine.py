@@ -6,13 +6,12 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from bench.board.entries import COMBINED, Entry
-from bench.stats.aggregate import aggregate
 from mngnas.errors import UserError
-from mngnas.ranks import midranks
+from mngnas.ranks import aggregate, midranks
 
 
 def combined(entries: Sequence[Entry], how: str, patterns: Sequence[str] = ("*",)) -> Entry:
-    """The aggregate `how` (`bench.stats.aggregate`) of all entries that asked no ground truth and match a pattern.
+    """The aggregate `how` (`mngnas.ranks.aggregate`) of all entries that asked no ground truth and match a pattern.
 
     Patterns are shell-style and match a name or a label. Of an entry with several seeds the mean rank over seeds
     counts; the row has the architectures that all of them scored. Raises `UserError` for fewer than two entries, and
