@@ -15,7 +15,7 @@ from bench.stats import metrics, selection_kernels
 from bench.stats.correlations import to_tenth_of_percent
 from bench.stats.kendall_kernel import KendallKernel
 from bench.stats.metrics import InTop, MetricFunction, place_count
-from bench.stats.weighted_scores import Scores, Weighted, ratio, sum_of_products
+from bench.stats.weighted_scores import Column, Scores, Weighted, ratio, sum_of_products
 
 Kernel = Callable[[np.ndarray], np.ndarray]  # weights [n, r], float32 whole numbers -> [r]
 WeightedKernel = Callable[[Weighted], np.ndarray]
@@ -138,14 +138,19 @@ class Top:
         """The weights of the top's members."""
         if self.last[0] is weighted and self.last[1] is not None:
             return self.last[1]
-        column = weighted.true
-        end = column.order.ends[column.group_reaching(self.places)]
-        if end.max() > self.rows:  # all but impossible in a resample
+        first = self._first(weighted)
+        if first.upto[-1].min() < self.places and self.rows < self.scores.n:  # all but impossible in a resample
             self._keep(self.scores.n)
+            first = self._first(weighted)
+        end = first.order.ends[first.group_reaching(self.places)]
         member = np.arange(self.rows)[:, None] < end
-        found = Weighted(self.inner, column.weights[: self.rows] * member)
+        found = Weighted(self.inner, first.weights * member)
         self.last = weighted, found
         return found
+
+    def _first(self, weighted: Weighted) -> Column:
+        """The weights that may be in the top, from the best architecture down; they are in this order already."""
+        return Weighted(self.inner, weighted.weights.values[self.scores.by_true.order[: self.rows]]).true
 
 
 _CORRELATIONS: dict[MetricFunction, Callable[[Scores], WeightedKernel]] = {
