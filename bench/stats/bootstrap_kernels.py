@@ -15,7 +15,7 @@ from bench.stats import metrics, selection_kernels
 from bench.stats.correlations import to_tenth_of_percent
 from bench.stats.kendall_kernel import KendallKernel
 from bench.stats.metrics import InTop, MetricFunction, place_count
-from bench.stats.weighted_scores import Column, Scores, Weighted, ratio, sum_of_products
+from bench.stats.weighted_scores import Column, Scores, Weighted, Weights, ratio, sum_of_products
 
 Kernel = Callable[[np.ndarray], np.ndarray]  # weights [n, r], float32 whole numbers -> [r]
 WeightedKernel = Callable[[Weighted], np.ndarray]
@@ -41,7 +41,7 @@ def kernel(function: MetricFunction, predicted: np.ndarray, true: np.ndarray) ->
 
 def kernels(
     functions: Iterable[MetricFunction], predicted: np.ndarray, true: np.ndarray
-) -> Callable[[np.ndarray], list[np.ndarray]]:
+) -> Callable[[np.ndarray | Weights], list[np.ndarray]]:
     """The kernels of several metrics as one function: weights `[n, r]` to `[r]` for each metric.
 
     Correlations take any whole weights. Metrics of a top need weights that sum up to n, as those of a resample do.
@@ -49,7 +49,7 @@ def kernels(
     scores, tops = Scores(predicted, true), dict[float, Top]()
     made = [_made(function, scores, tops) for function in functions]
 
-    def all_of(weights: np.ndarray) -> list[np.ndarray]:
+    def all_of(weights: np.ndarray | Weights) -> list[np.ndarray]:
         weighted = Weighted(scores, weights)
         return [one(weighted) for one in made]
 

@@ -16,6 +16,7 @@ from bench.stats.bootstrap_kernels import has_kernel, kernels
 from bench.stats.correlations import finite_pair
 from bench.stats.influence import has_influence, influence
 from bench.stats.metrics import InTop, Metric, MetricFunction
+from bench.stats.weighted_scores import Weights
 from mngnas.errors import UserError
 
 _CHUNK_NUMBERS = 1_000_000  # counts at once, 4 MB: 64 resamples of all 15,625 architectures, about what a cache holds
@@ -225,7 +226,7 @@ def _mean_of_kernels(metrics: Sequence[Metric], measured: Sequence[Measured], n:
     of_counts = [(one.places, kernels(functions, one.predicted, one.true)) for one in measured]
 
     def sample(part: Resamples) -> list[np.ndarray]:
-        found = [of(part.counts if len(places) == n else part.counts[places]) for places, of in of_counts]
+        found = [of(part.weights if len(places) == n else part.counts[places]) for places, of in of_counts]
         return [np.mean(of_pairs, axis=0) for of_pairs in zip(*found, strict=True)]
 
     return sample
@@ -279,6 +280,11 @@ class Resamples:
             row[:] = np.bincount(drawn, minlength=n)
         return np.ascontiguousarray(counts.T)
 
+    @cached_property
+    def weights(self) -> Weights:
+        """The same with their sums, for all predictors."""
+        return Weights(self.counts)
+
 
 Sampler = Callable[[Resamples], list[np.ndarray]]  # resamples -> each metric in each of them, [r]
 
@@ -304,7 +310,7 @@ def _sampler(functions: Sequence[MetricFunction], predicted: np.ndarray, true: n
     of_counts = kernels(with_kernel, predicted, true)
 
     def sample(part: Resamples) -> list[np.ndarray]:
-        found = iter(of_counts(part.counts) if with_kernel else ())
+        found = iter(of_counts(part.weights) if with_kernel else ())
         return [
             next(found)
             if has_kernel(function)
