@@ -5,7 +5,7 @@ For a metric a resample is no more than the number of times that each architectu
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from bench.stats.bootstrap_kernels import has_kernel, kernels
 from bench.stats.correlations import finite_pair
-from bench.stats.influence import has_influence, influence
+from bench.stats.influence import first_order, has_first_order
 from bench.stats.metrics import InTop, Metric, MetricFunction
 from bench.stats.weighted_scores import Weights
 from mngnas.errors import UserError
@@ -192,13 +192,19 @@ def bootstrap_means(
     rows = [np.flatnonzero(np.isfinite(x) & np.isfinite(y)) for x, y in pairs]
     used = np.unique(np.concatenate(rows))
     measured = [Measured(np.searchsorted(used, r), x[r], y[r]) for (x, y), r in zip(pairs, rows, strict=True)]
-    means = {m: float(np.mean([m.function(one.predicted, one.true) for one in measured])) for m in metrics}
-    linear = {m: mean for m, mean in means.items() if len(pairs) > MANY_PAIRS and _is_linear(m, mean, measured)}
-    counted = [metric for metric in means if metric not in linear]
-    samplers = [_mean_of_kernels(counted, measured, len(used)), _mean_to_first_order(linear, measured, len(used))]
-    values = _resampled(lambda part: [row for sample in samplers for row in sample(part)], len(used), resamples, rng)
-    found = dict(zip((*counted, *linear), values, strict=True))
-    return {metric.name: _percentile(mean, found[metric], len(used), level) for metric, mean in means.items()}
+    metrics = list(metrics)
+    linear = [m for m in metrics if len(pairs) > MANY_PAIRS and _is_nearly_linear(m.function, measured)]
+    counted = [m for m in metrics if m not in linear]
+    means = [_mean_by_counts(counted, measured, len(used)), *(_mean_to_first_order(m, measured, len(used)) for m in linear)]
+    tops = all(isinstance(m.function, InTop) for m in counted)
+    chunk = _CHUNK_NUMBERS * (4 if linear and tops else 1)  # few numbers of each resample are looked at again
+    resampled = _resampled(lambda part: [row for one in means for row in one.sample(part)], len(used), resamples, rng, chunk)
+    values = [value for one in means for value in one.values]
+    found = {
+        m.name: _percentile(value, row, len(used), level)
+        for m, value, row in zip((*counted, *linear), values, resampled, strict=True)
+    }
+    return {m.name: found[m.name] for m in metrics}
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,40 +216,41 @@ class Measured:
     true: np.ndarray  # [n]
 
 
-def _is_linear(metric: Metric, mean: float, measured: Sequence[Measured]) -> bool:
+@dataclass(frozen=True)
+class _Means:
+    """Means over pairs of some metrics, and how to find them in resamples."""
+
+    values: tuple[float, ...]
+    sample: "Sampler"
+
+
+def _is_nearly_linear(function: MetricFunction, measured: Sequence[Measured]) -> bool:
     """Whether its first order is known, and near enough because it looks at many architectures in all pairs."""
-    function = metric.function
-    if not (has_influence(function) and math.isfinite(mean)):
-        return False
-    return min(_looked_at(function, one.true) for one in measured) >= FEWEST_LINEAR
+    return has_first_order(function) and min(_looked_at(function, one.true) for one in measured) >= FEWEST_LINEAR
 
 
-def _mean_of_kernels(metrics: Sequence[Metric], measured: Sequence[Measured], n: int) -> "Sampler":
-    """The mean of each metric in a resample of n architectures."""
-    if not metrics:
-        return lambda _: []
+def _mean_by_counts(metrics: Sequence[Metric], measured: Sequence[Measured], n: int) -> _Means:
+    """Each metric anew in each resample of n architectures."""
     functions = [metric.function for metric in metrics]
-    of_counts = [(one.places, kernels(functions, one.predicted, one.true)) for one in measured]
+    values = tuple(float(np.mean([function(one.predicted, one.true) for one in measured])) for function in functions)
+    of_counts = [(one.places, kernels(functions, one.predicted, one.true)) for one in measured if functions]
 
     def sample(part: Resamples) -> list[np.ndarray]:
         found = [of(part.weights if len(places) == n else part.counts[places]) for places, of in of_counts]
         return [np.mean(of_pairs, axis=0) for of_pairs in zip(*found, strict=True)]
 
-    return sample
+    return _Means(values, sample)
 
 
-def _mean_to_first_order(means: Mapping[Metric, float], measured: Sequence[Measured], n: int) -> "Sampler":
-    """The same as a linear function of the counts, see `bench.stats.influence`."""
-    slopes = np.zeros((len(means), n))
-    for slope, metric in zip(slopes, means, strict=True):
-        for one in measured:
-            slope[one.places] += influence(metric.function, one.predicted, one.true) / len(measured)
-    at_zero = np.array(list(means.values())) - slopes.sum(axis=1)
-
-    def sample(part: Resamples) -> list[np.ndarray]:
-        return list(at_zero[:, None] + slopes @ part.counts) if means else []
-
-    return sample
+def _mean_to_first_order(metric: Metric, measured: Sequence[Measured], n: int) -> _Means:
+    """A metric as a linear function of the counts, see `bench.stats.influence`."""
+    values, slope = list[float](), np.zeros(n)
+    for one in measured:
+        found = first_order(metric.function, one.predicted, one.true)
+        values.append(found.value)
+        slope[one.places] += found.influence / len(measured)
+    mean, by_places = float(np.mean(values)), slope - slope.mean()
+    return _Means((mean,), lambda part: [mean + by_places @ part.counts])
 
 
 def _check_level(level: float) -> None:
@@ -289,13 +296,15 @@ class Resamples:
 Sampler = Callable[[Resamples], list[np.ndarray]]  # resamples -> each metric in each of them, [r]
 
 
-def _resampled(sample: Sampler, n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """What `sample` gives for `resamples` resamples, `[metric, resamples]`."""
+def _resampled(
+    sample: Sampler, n: int, resamples: int, rng: np.random.Generator, numbers: int = _CHUNK_NUMBERS
+) -> np.ndarray:
+    """What `sample` gives for `resamples` resamples, `[metric, resamples]`, so many numbers at once."""
     if resamples < 1:
         raise UserError(f"resamples {resamples} is not a positive count")
     from threadpoolctl import threadpool_limits
 
-    chunk = max(1, _CHUNK_NUMBERS // n)
+    chunk = max(1, numbers // n)
     found = []
     with threadpool_limits(1):  # the matrix products are small; on a busy machine more threads only wait for each other
         for start in range(0, resamples, chunk):
