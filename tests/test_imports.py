@@ -62,7 +62,7 @@ def test_the_measurement_knows_no_method_by_name():
         "sandwich",
         "params",
         "flops",
-    }  # words of the language, or of costs
+    }  # plain words
     for path in ROOT.glob("bench/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
