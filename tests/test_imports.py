@@ -52,17 +52,11 @@ def test_the_science_knows_no_benchmark(path):
 
 
 def test_the_measurement_knows_no_method_by_name():
-    infos = [entry.info for entry in methods().values()]
+    infos = [entry.info for entry in methods().values() if entry.info.paper != "closed form"]
     names = {info.name for info in infos} | {info.label for info in infos}
-    names -= {
-        "plain",
-        "close",
-        "fisher",
-        "landmark",
-        "sandwich",
-        "params",
-        "flops",
-    }  # plain words
+    names = {
+        name for name in names if name.lower() not in ("plain", "close", "fisher", "landmark", "sandwich")
+    }  # words
     for path in ROOT.glob("bench/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
