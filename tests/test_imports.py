@@ -51,6 +51,9 @@ def test_the_science_knows_no_benchmark(path):
         assert path.parent == ROOT / "bench" / "truth" / "sources"
 
 
+WORDS = {"flops", "FLOPs", "params", "Parameters", "plain", "Plain"}  # of everybody's, and names of scores as well
+
+
 def test_the_measurement_knows_no_method_by_name():
     infos = [entry.info for entry in methods().values() if entry.info.paper != "closed form"]
     names = {info.name for info in infos} | {info.label for info in infos}
@@ -63,7 +66,7 @@ def test_the_measurement_knows_no_method_by_name():
                 if (path.name, node.value) == ("provenance.py", "mngnas"):  # the package
                     continue
                 words = set(node.value.replace(",", " ").replace("`", " ").split())
-                assert not words & names, f"{path}: {node.value!r}"
+                assert not words & (names - WORDS), f"{path}: {node.value!r}"
     assert MethodRef("mngnas").variant in names
 
 
