@@ -23,6 +23,7 @@ from mngnas.errors import UserError
 from mngnas.settings import HUGE
 
 PARENT_VARIABLE = "MNGNAS_BENCH_PARENT"
+CORES_VARIABLE = "MNGNAS_BENCH_CORES"  # how many this process may use; set by who starts it
 CHECKPOINT_VARIABLE = "MNGNAS_BENCH_CHECKPOINT_SECONDS"
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
@@ -63,6 +64,12 @@ def do(job: Job, report: Report = lambda _status: None) -> None:
         module, function = KINDS[job.work]
         work: Work = getattr(importlib.import_module(module), function)
         work(job, report)
+
+
+def cores() -> int:
+    """How many cores the work of this process may use."""
+    said = os.environ.get(CORES_VARIABLE, "1")
+    return min(int(said), 256) if said.isascii() and said.isdecimal() and int(said) else 1
 
 
 class _Heart:
