@@ -468,7 +468,7 @@ def test_another_space(write):
     assert read_all(write("arch,score\n12345,1\n7,2\n0,3\n", "a.csv")).arch_index.tolist() == [12345, 7, 0]
     with pytest.raises(UserError, match="'01234' may be a key or a padded index"):
         read_all(write("arch,score\n01234,1\n7,2\n", "a.csv"))
-    with pytest.raises(UserError, match="no architectures in a known form"):
+    with pytest.raises(UserError, match="is of NAS-Bench-201 = NATS-Bench topology, not of"):
         read_all(write({string(3): 1}))
     assert nested(3)
 
