@@ -17,7 +17,7 @@ import numpy as np
 from bench.report.runs import comparable_runs
 from bench.report.scores import preset_of
 from bench.scores.read import Predictions
-from bench.stats.evaluation import seed_against_others
+from bench.stats.evaluation import ceiling_pairs
 from bench.study.records import Run
 from bench.truth.table import Measure, Table
 from bench.truth.target import Target
@@ -144,9 +144,9 @@ def prediction_entry(
 
 
 def reference_entries(table: Table, dataset: str, target: Target) -> list[Entry]:
-    """Parameter count, FLOPs where they rank otherwise, and the ceiling: one stand-alone seed against the others.
+    """Parameter count, FLOPs where they rank otherwise, and the ceiling (`ceiling_pairs`), where there is one.
 
-    Costs count for a predictor: more is better. The ceiling is left out where the target has no two seeds.
+    Costs count for a predictor: more is better.
     """
     source = f"table {table.name}"
     parameters, flops = table.parameters.get(dataset), table.flops.get(dataset)
@@ -158,9 +158,9 @@ def reference_entries(table: Table, dataset: str, target: Target) -> list[Entry]
         for name, label, values in costs
         if values is not None
     ]
-    if pairs := seed_against_others(target.of_seeds.astype(np.float64)):
+    label, pairs = ceiling_pairs(target.of_seeds.astype(np.float64), target.true, target.valid)
+    if pairs:
         scores, against = (np.stack(part) for part in zip(*pairs, strict=True))
         scores = np.where(np.isfinite(scores) & np.isfinite(against), scores, np.nan)
-        label = "ceiling: one seed against the others"
-        found.append(Entry("ceiling", label, CEILING, source, "", "", {}, (), scores, against=against))
+        found.append(Entry("ceiling", f"ceiling: {label}", CEILING, source, "", "", {}, (), scores, against=against))
     return found

@@ -55,7 +55,8 @@ def evaluated(
     if same is not None:
         return Evaluated(predictions, metrics, found, same.references)
     closed = table.parameters[dataset], table.flops[dataset]
-    references = reference_rows(target.true, *closed, target.of_seeds, rows=index, others=costs, **options)
+    beside: dict[str, Any] = {"valid": target.valid, "rows": index, "others": costs}
+    references = reference_rows(target.true, *closed, target.of_seeds, **beside, **options)
     return Evaluated(predictions, metrics, found, references)
 
 

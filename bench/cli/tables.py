@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
     text = "make the tables of a paper from studies, beside published figures: Markdown, CSV and LaTeX"
     parser = commands.add_parser("tables", help=text, description=text)
     parser.add_argument("studies", type=Path, nargs="*", metavar="STUDY", help="directories of studies")
-    parser.add_argument("--out", type=Path, default=Path("tables"), metavar="DIR", help="default: tables")
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"), metavar="DIR", help="default: runs/tables")
     parser.add_argument(
         "--check", action="store_true", help="say which cells leave the published spread; write nothing"
     )

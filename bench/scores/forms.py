@@ -18,6 +18,7 @@ either, it is an index, and one padded with zeros is refused.
 
 import ast
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 from bench.scores.naming import DIGITS_ORDERS, OFFICIAL, DigitsOrder, edges_of, operation
 from bench.scores.text import short
 from mngnas.errors import UserError
-from mngnas.spaces import ArchitectureError, Space
+from mngnas.spaces import SPACES, ArchitectureError, Space
 from mngnas.spaces.topology import EDGES, OPERATIONS, Topology
 
 STRING, NESTED, EDGE_DICTIONARY, SIX_NAMES = (
@@ -36,13 +37,12 @@ STRING, NESTED, EDGE_DICTIONARY, SIX_NAMES = (
 )
 KEY, LIST, TUPLE, EDGE_NUMBERS = "key", "list of numbers", "numbers in round brackets", "edge dictionary of numbers"
 INDEX = "index"
-ELSEWHERE = "architecture string of NATS-Bench's size space"
+ELSEWHERE = "architecture string of another search space"
 NAMED = (STRING, NESTED, EDGE_DICTIONARY, SIX_NAMES, ELSEWHERE)
 OF_NUMBERS = (KEY, LIST, TUPLE, EDGE_NUMBERS)
 
 _LONGEST = 600  # characters of an architecture that is worth looking at
 _WHOLE = re.compile("-?[0-9]{1,18}")
-_SIZES = re.compile(r"[0-9]{1,3}(?::[0-9]{1,3}){4}")  # 8:16:24:32:64
 _STRUCTURE = re.compile(r"\w*Structure\(\s*\d+ nodes with (.*)\)", re.DOTALL)
 _NAME_BEFORE_NODE = re.compile(r"([^|~+]+)~")
 _PAIR = r"[(\[]\s*(?:'([^'\"]*)'|\"([^'\"]*)\")\s*,\s*%s\s*[)\]]"  # (operation, source node)
@@ -90,7 +90,7 @@ class Notation:
             return INDEX
         if self._marks.search(text) and not text.startswith(("[", "(", "{")):
             return STRING
-        if _SIZES.fullmatch(text):
+        if _named_by(text, self.space):
             return ELSEWHERE
         if isinstance(self.space, Topology) and text.startswith(("[", "(")) and _ANY_PAIR.search(text):
             return NESTED
@@ -126,7 +126,7 @@ class Notation:
         if form == INDEX:
             return self._from_index(arch)
         if form == ELSEWHERE:
-            raise UserError(f"{short(arch)} is an {ELSEWHERE}, which {self.space.label} is not")
+            raise UserError(f"{short(arch)} is of {_named_by(text or '', self.space)}, not of {self.space.label}")
         if form == KEY and text is not None:
             return self._from_numbers(tuple(map(int, text)), arch)
         if form == NESTED and text is not None and (match := _CELL.fullmatch(text)):
@@ -202,6 +202,16 @@ class Notation:
         """The marks that only an architecture string has; "+" stands in many texts."""
         marks = set(re.findall(r"[^\w\s]", self.space.to_str(self.space.from_index(0)))) - {"+"}
         return re.compile(f"[{re.escape(''.join(sorted(marks)))}]")
+
+
+def _named_by(text: str, but: Space) -> str:
+    """The label of another space in whose notation a text is; "" if there is none."""
+    for space in SPACES.values():
+        if space is not but:
+            with suppress(ArchitectureError):
+                space.parse(text)
+                return space.label
+    return ""
 
 
 def _is_whole(value: object) -> bool:

@@ -69,8 +69,10 @@ def partial_correlation(xy: float, xz: float, yz: float) -> float:
     For Pearson's r and Spearman's rho the correlation of what linear regression on z (of ranks) leaves over; for tau-b
     the same of the signs of all pairs (Kendall, "Partial rank correlation", Biometrika 1942). NaN where z is x or y.
     """
-    left = (1 - xz * xz) * (1 - yz * yz)
-    return min(1.0, max(-1.0, (xy - xz * yz) / left**0.5)) if left > 0 else float("nan")
+    left = 1 - xz * xz, 1 - yz * yz
+    if not min(left) > 1e-12:  # 0 but for rounding, or NaN
+        return float("nan")
+    return float(np.clip((xy - xz * yz) / np.sqrt(left[0] * left[1]), -1.0, 1.0))
 
 
 def sparse_kendall_tau(predicted: ArrayLike, true: ArrayLike) -> float:

@@ -104,6 +104,7 @@ def reference_rows(
     flops: ArrayLike,
     true_of_seeds: ArrayLike,
     *,
+    valid: ArrayLike | None = None,
     rows: ArrayLike | None = None,
     others: Mapping[str, ArrayLike] = MappingProxyType({}),
     resamples: int = 1000,
@@ -115,10 +116,11 @@ def reference_rows(
     `true_of_seeds` `[n_arch, n_seed]` holds the single seeds behind `true`, NaN where a seed is missing. The ceiling is
     what a further stand-alone training of every architecture would reach: for each seed column its agreement with
     the mean of the other columns, over the rows that have both; then the mean over columns. A target of fewer seeds
-    is noisier, so a predictor of the mean of all seeds may pass it by a little. It is NaN with n = 0 where no row
-    has two seeds. `rows` are the official indices to which all of this is confined, by default every one; `others` are
-    further predictors `[n_arch]` by label, each known wherever `true` is. Raises `UserError` for wrong shapes or if
-    `true` is nowhere known.
+    is noisier, so a predictor of the mean of all seeds may pass it by a little. Where no row has two seeds it is the
+    validation accuracy `valid` `[n_arch]` of the same schedule as a predictor, and without that NaN with n = 0. `rows`
+    are the official indices to which all of this is confined, by default every one; `others` are further predictors
+    `[n_arch]` by label, each known wherever `true` is. Raises `UserError` for wrong shapes or if `true` is nowhere
+    known.
     """
     truth = _checked("true", true)
     seeds = _checked("true_of_seeds", true_of_seeds, len(truth), dimensions=2)
@@ -137,15 +139,29 @@ def reference_rows(
     further = [_checked(label, values, len(truth))[known] for label, values in others.items()]
     found = bootstrap_each([*costs, *further], truth[known], _RANKINGS, **options)
     of_costs, of_others = found[: len(costs)], found[len(costs) :]
-    pairs = seed_against_others(seeds)
+    name_of_ceiling, pairs = ceiling_pairs(seeds, truth, valid)
     ceiling = bootstrap_means(pairs, _RANKINGS, **options) if pairs else {m.name: _undefined(level) for m in _RANKINGS}
     rows_found = [
         ("parameters", "parameter count", of_costs[0]),
         ("flops", "FLOPs", of_costs[-1]),
-        ("ceiling", "one seed against the others", ceiling),
+        ("ceiling", name_of_ceiling, ceiling),
         *((label, label, estimates) for label, estimates in zip(others, of_others, strict=True)),
     ]
     return tuple(ReferenceRow(name, label, MappingProxyType(estimates)) for name, label, estimates in rows_found)
+
+
+def ceiling_pairs(
+    seeds: np.ndarray, truth: np.ndarray, valid: ArrayLike | None
+) -> tuple[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """What a ceiling is made of, and its pairs of predictor and target `[n_arch]`, NaN where there is none.
+
+    `seeds` `[n_arch, n_seed]` and `truth` `[n_arch]` are the target's; `valid` serves where no two seeds are.
+    """
+    pairs = seed_against_others(seeds)
+    if pairs or valid is None:
+        return "one seed against the others", pairs
+    known = np.isfinite(valid) & np.isfinite(truth)
+    return "validation accuracy", [(np.where(known, valid, np.nan), np.where(known, truth, np.nan))]
 
 
 def to_json(evaluation: Evaluation) -> dict[str, object]:

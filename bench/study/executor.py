@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bench.provenance import core_count
 from bench.study.jobs import ERROR, LOG, Job, Status, load_status, read_json
-from bench.study.work import LIGHT, PARENT_VARIABLE
+from bench.study.work import CORES_VARIABLE, LIGHT, PARENT_VARIABLE
 from mngnas.errors import UserError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +93,7 @@ class LocalExecutor:
         try:
             while waiting or working:
                 while waiting and len(working) < self.parallel:
-                    working.append(_start(_take(waiting, self.parallel)))
+                    working.append(_start(_take(waiting, self.parallel), max(1, core_count() // self.parallel)))
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
                 for one in [one for one in working if one.process.poll() is not None]:
                     working.remove(one)
@@ -180,12 +181,13 @@ def _make(folder: Path) -> None:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _start(jobs: Sequence[Job]) -> _Process:
+def _start(jobs: Sequence[Job], cores: int) -> _Process:
     for job in jobs:
         if not job.directory.parent.is_dir():  # made anew it would lack all that its jobs need
             raise UserError(f"{job.directory.parent} is gone: it was moved or deleted while its jobs were at work")
         job.save()
-    environment = os.environ | ONE_THREAD | {"PYTHONPATH": python_path(), PARENT_VARIABLE: str(os.getpid())}
+    own = {"PYTHONPATH": python_path(), PARENT_VARIABLE: str(os.getpid()), CORES_VARIABLE: str(cores)}
+    environment = os.environ | ONE_THREAD | own
     with (jobs[0].directory / LOG).open("ab") as log:
         command = [sys.executable, "-m", "bench.study.work", *(str(job.directory) for job in jobs)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

@@ -24,6 +24,7 @@ from typing import Any
 from bench.files import read_bounded, write_atomically
 from bench.study.executor import ONE_THREAD, Failure, Progress, bundles, python_path, reason_of
 from bench.study.jobs import ERROR, Job, Lease, load_status, read_json, wait_until_free
+from bench.study.work import CORES_VARIABLE
 from mngnas.errors import UserError, unknown
 from mngnas.settings import Settings, setting, shown
 
@@ -167,7 +168,8 @@ class SlurmExecutor:
     def _parameters(self, name: str) -> dict[str, Any]:
         """As submitit takes them."""
         config = self.config
-        setup = [f"export {name}={value}" for name, value in (ONE_THREAD | {"PYTHONPATH": python_path()}).items()]
+        own = {"PYTHONPATH": python_path(), CORES_VARIABLE: str(config.cpus)}
+        setup = [f"export {name}={value}" for name, value in (ONE_THREAD | own).items()]
         found: dict[str, Any] = {
             "name": name[:60] or "study",
             "timeout_min": config.minutes,

@@ -7,6 +7,7 @@ import torch
 
 from bench.study.preset import search_scoring
 from bench.study.spec import Study
+from bench.study.work import cores
 from mngnas.data.datasets import ImageData, load_images
 from mngnas.data.images import ImageSet
 from mngnas.errors import UserError
@@ -21,7 +22,7 @@ def make_task(study: Study, seed: int) -> Task:
     images = prepared_images(study)
     return Task(
         *(space, seed, images, _skeleton(study, images.train), preset.training, preset.augmentation),
-        *(preset.scoring, search_scoring(preset), preset.retraining),
+        *(preset.scoring, search_scoring(preset), preset.retraining, cores()),
     )
 
 

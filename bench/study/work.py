@@ -23,6 +23,7 @@ from mngnas.errors import UserError
 from mngnas.settings import HUGE
 
 PARENT_VARIABLE = "MNGNAS_BENCH_PARENT"
+CORES_VARIABLE = "MNGNAS_BENCH_CORES"  # how many this process may use; set by who starts it
 CHECKPOINT_VARIABLE = "MNGNAS_BENCH_CHECKPOINT_SECONDS"
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
@@ -65,11 +66,19 @@ def do(job: Job, report: Report = lambda _status: None) -> None:
         work(job, report)
 
 
+def cores() -> int:
+    """How many cores the work of this process may use."""
+    said = os.environ.get(CORES_VARIABLE, "1")
+    return min(int(said), 256) if said.isascii() and said.isdecimal() and int(said) else 1
+
+
 class _Heart:
     """Renews the heartbeat from a thread of its own, and ends the process when it should not go on."""
 
     def __init__(self, directory: Path, lease: Lease) -> None:
         self.directory, self.lease, self.status = directory, lease, Status()
+        watched = os.environ.get(PARENT_VARIABLE)  # by a process of this machine, which shows it at once
+        self.patience = 1.0 if watched else HEARTBEAT_SECONDS  # elsewhere a file server is spared
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._beat, daemon=True)
         self.thread.start()
@@ -88,7 +97,7 @@ class _Heart:
         while not self.stopped.is_set():
             _end_with_the_parent()
             now = time.monotonic()
-            if now - at >= HEARTBEAT_SECONDS or (now - at >= 1 and self.status is not written):
+            if now - at >= HEARTBEAT_SECONDS or (now - at >= self.patience and self.status is not written):
                 if at and not self.lease.is_mine:
                     os._exit(1 if self.directory.is_dir() else 2)  # somebody else is at it, or it is gone
                 written, at = self.status, now

@@ -54,6 +54,7 @@ class Task(SearchTask):
     scoring: ScoringConfig  # for rankings
     search: ScoringConfig  # for what a method scores while it goes on
     retraining: RetrainingConfig
+    cores: int = 1  # of the processor that this method may use at a time; no number depends on it
 
     @property
     def device(self) -> "torch.device":

@@ -204,7 +204,7 @@ def select(patterns: str, folders: tuple[Path, ...] = ()) -> list[tuple[str, dic
             else:
                 picked[key] = (one, changes)
     if not picked:
-        raise UserError(f"strategy {patterns!r} leaves none; available: {', '.join(known)}")
+        raise UserError(f"strategy {patterns!r} leaves none")
     return list(picked.values())
 
 

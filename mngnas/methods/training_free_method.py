@@ -8,6 +8,7 @@ Scores that are not finite are kept as they are: `mngnas.ranks` says where they 
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -90,7 +91,12 @@ class TrainingFreeMethod(Method):
         """Each architecture by itself; one whose dead edges do not count as its canonical form."""
         if ranking != SCORE:
             return super().scores(ranking, archs)
-        rows = [self.columns(self.space.canonical(arch) if self.by_canonical else arch) for arch in archs]
+        wanted = [self.space.canonical(arch) if self.by_canonical else arch for arch in archs]
+        if self.task.cores > 1:  # torch leaves Python's lock while it computes
+            with ThreadPoolExecutor(self.task.cores) as pool:
+                rows = list(pool.map(self.columns, wanted))
+        else:
+            rows = list(map(self.columns, wanted))
         return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
 
     def outcome(self) -> Outcome:

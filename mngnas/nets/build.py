@@ -1,5 +1,7 @@
 """Which network belongs to which search space: the one place in `nets` that a new space is added to."""
 
+from threading import Lock
+
 from mngnas.nets.cell_network import CellNetwork
 from mngnas.nets.cell_supernet import CellSupernet
 from mngnas.nets.many_paths import FairSetStep
@@ -14,6 +16,7 @@ from mngnas.spaces.topology import TOPOLOGY
 
 _SUPERNETS: dict[str, type[CellSupernet | WidthSupernet]] = {TOPOLOGY.name: CellSupernet, SIZE.name: WidthSupernet}
 _NETWORKS: dict[str, type[CellNetwork | WidthNetwork]] = {TOPOLOGY.name: CellNetwork, SIZE.name: WidthNetwork}
+_DRAWING = Lock()  # modules draw from the one global generator
 
 
 def build_supernet(space: Space, skeleton: Skeleton, seed: int) -> Supernet:
@@ -23,7 +26,8 @@ def build_supernet(space: Space, skeleton: Skeleton, seed: int) -> Supernet:
 
 def build_network(space: Space, arch: Arch, skeleton: Skeleton, seed: int) -> Network:
     """One architecture's own network of ordinary modules, PyTorch's default weights drawn by `seed`, on the CPU."""
-    return _NETWORKS[space.name](arch, skeleton, seed)
+    with _DRAWING:
+        return _NETWORKS[space.name](arch, skeleton, seed)
 
 
 def fair_set_step(supernet: Supernet) -> FairSetStep | None:

@@ -31,7 +31,7 @@ def made_up_table() -> Table:
 def own_cache(empty_cache):
     """A cache of this test's own that holds a made-up table under the name of a converted archive; no network."""
     table = made_up_table()
-    table.save(empty_cache / "tables" / "nats-made-up.npz")
+    table.save(empty_cache / "tables" / "nats-0123456789ab.npz")
     return table
 
 

@@ -44,7 +44,7 @@ def test_list_names_everything(capsys):
         ("run --strategy spos,fairnass", "unknown strategy 'fairnass'; did you mean 'fairnas'?"),
         ("run --strategy spos,mgnas*", "unknown strategy 'mgnas*'; did you mean 'mngnas'?"),
         ("run --strategy spos,!sps", "unknown strategy 'sps'; did you mean 'spos'?"),
-        ("run --strategy spos,!*", f"strategy 'spos,!*' leaves none; available: {', '.join(methods())}"),
+        ("run --strategy spos,!*", "strategy 'spos,!*' leaves none"),
         ("ablate --strategy mngnas-none", "unknown strategy 'mngnas-none'"),
         (
             "run --benchmark digits201 --strategy mngnas[pol=2] --out OUT",

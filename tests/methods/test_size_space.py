@@ -20,6 +20,8 @@ ARCHS = SIZE.sample_uniform(np.random.default_rng(3), 5)
 class Oracle:
     """Answers that are a function of the widths."""
 
+    budget = 60.0
+
     def knows(self, _arch):
         return True
 

@@ -1,5 +1,7 @@
 """Methods that train nothing: whose network is scored, with which weights and pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -8,7 +10,7 @@ from mngnas.methods.training_free_method import SCORE, TrainingFreeMethod
 from mngnas.nets.cell_network import CellNetwork
 from mngnas.seeds import stand_alone_weights
 from mngnas.spaces.topology import TOPOLOGY
-from tests.methods.cases import ARCHS, case, make, make_task
+from tests.methods.cases import ARCHS, SHORT, all_scores, bits, case, make, make_task
 
 
 class Noting(TrainingFreeMethod):
@@ -62,3 +64,11 @@ def test_scores_that_are_not_finite_are_kept():
     found = noting().scores(SCORE, ARCHS[:3])[SCORE]
     assert found.dtype == np.float64
     np.testing.assert_array_equal(found, [-1.5, np.nan, -4.5])
+
+
+def test_more_cores_change_no_bit():
+    """Networks are drawn one after the other, and computed side by side."""
+    archs = TOPOLOGY.sample_uniform(np.random.default_rng(8), 9)
+    for name in ("synflow", "naswot", "zico"):
+        one, four = (make(case(name), task=replace(make_task(skeleton=SHORT), cores=cores)) for cores in (1, 4))
+        assert bits(all_scores(one, archs)) == bits(all_scores(four, archs))

@@ -3,15 +3,18 @@
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau, pearsonr, rankdata
 
 from bench.report import report
+from bench.report.look import STYLE
 from bench.report.page import pictures_in
 from bench.report.scores import OfMethod
 from bench.report.sections.alike import NUMBERED, alike, draw_alike, err_alike, plot_alike
@@ -34,6 +37,14 @@ from tests.report.made_up import N_ARCH, SAMPLE, TARGET, read, small_study, with
 
 def whose(label, place=0):
     return OfMethod(label, label, label, "", "", place)
+
+
+def rendered(draw):
+    with style.context(["default", STYLE]):
+        figure = draw()
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return figure, canvas.get_renderer()
 
 
 def signs(values):
@@ -126,10 +137,8 @@ def test_rows_of_the_matrix_do_not_meet(n):
     labels = [f"A method with a longer name {place}" + " [pool=8, rounds=8]" * (place % 4 == 0) for place in range(n)]
     scores = [true + rng.normal(size=(1, 50)) for _ in labels]
     numbers = err_alike([whose(label) for label in labels], scores, true)
-    figure = draw_alike(numbers)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    ax, renderer = figure.axes[0], canvas.get_renderer()
+    figure, renderer = rendered(partial(draw_alike, numbers))
+    ax = figure.axes[0]
     for ticks in (ax.get_yticklabels(), ax.get_xticklabels()):
         boxes = [tick.get_window_extent(renderer) for tick in ticks if tick.get_text()]
         assert len(boxes) == n
@@ -237,11 +246,8 @@ def test_drawn_pick_is_the_one_that_most_seeds_pick(table, tmp_path):
 def test_of_many_picks_the_first_are_drawn_and_the_others_named(many):
     found = drawn_picks(many)
     rows = tuple(replace(found.rows[n % 3], label=f"Method {n}", place=n) for n in range(30))
-    figure = draw_picks(replace(found, rows=rows))
+    figure, renderer = rendered(partial(draw_picks, replace(found, rows=rows)))
     assert len(figure.axes) == 4 * COLUMNS
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
     boxes = [ax.title.get_window_extent(renderer) for ax in figure.axes]
     boxes += [ax.texts[-1].get_window_extent(renderer) for ax in figure.axes]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -274,7 +280,10 @@ def test_pareto_line_has_what_no_other_beats():
 
 def test_cost_is_that_of_a_seed_with_its_scoring(table, tmp_path):
     small_study(tmp_path, table, ("plain",), seeds=(0, 1))
-    both = {"inherited": with_loss(SAMPLE, SAMPLE, SAMPLE), "retrained": with_loss(SAMPLE, -SAMPLE, SAMPLE)}
+    both = {
+        "inherited": with_loss(SAMPLE, SAMPLE / N_ARCH, SAMPLE),
+        "retrained": with_loss(SAMPLE, 1 - SAMPLE / N_ARCH, SAMPLE),
+    }
     own = {"cost": Cost(100, 0, 7.0), "ranking_costs": {"inherited": Cost(0, 0, 2.0), "retrained": Cost(50, 0, 4.0)}}
     write_run(tmp_path, table, "guided", rankings=both, **own)
     found = tau_by_cost(read(tmp_path, table))
@@ -300,10 +309,8 @@ def test_markers_show_cost_and_tau_and_the_line_is_filled(n):
     for row in named(rows):
         assert tuple(points[row.label].get_xydata()[0]) == (row.passes, row.tau.spread.mean)
     assert ax.get_xlim()[0] < 0  # one costs nothing
-    figure = draw_costs(numbers)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    drawn, (width, height) = figure.get_tightbbox(canvas.get_renderer()), figure.get_size_inches()
+    figure, renderer = rendered(partial(draw_costs, numbers))
+    drawn, (width, height) = figure.get_tightbbox(renderer), figure.get_size_inches()
     assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) > -0.01
 
 

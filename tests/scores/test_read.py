@@ -15,6 +15,7 @@ from bench.scores import read
 from bench.scores.read import LeftOut, Predictions
 from mngnas.errors import UserError
 from mngnas.spaces import ArchitectureError, Space
+from mngnas.spaces.size import SIZE
 from mngnas.spaces.topology import EDGES, TOPOLOGY
 
 read_predictions = partial(read.read_predictions, space=TOPOLOGY)
@@ -228,7 +229,7 @@ def test_keys_without_their_zeros_and_indices_from_one(write):
 
 
 def test_the_size_space_is_told_apart(write):
-    with pytest.raises(UserError, match="'8:8:8:8:8' is an architecture string of NATS-Bench's size space"):
+    with pytest.raises(UserError, match="'8:8:8:8:8' is of NATS-Bench size, not of"):
         read_predictions(write({"8:8:8:8:8": 0.5, "8:8:8:8:16": 0.6}))
 
 
@@ -467,6 +468,17 @@ def test_another_space(write):
     assert read_all(write("arch,score\n12345,1\n7,2\n0,3\n", "a.csv")).arch_index.tolist() == [12345, 7, 0]
     with pytest.raises(UserError, match="'01234' may be a key or a padded index"):
         read_all(write("arch,score\n01234,1\n7,2\n", "a.csv"))
-    with pytest.raises(UserError, match="no architectures in a known form"):
+    with pytest.raises(UserError, match="is of NAS-Bench-201 = NATS-Bench topology, not of"):
         read_all(write({string(3): 1}))
     assert nested(3)
+
+
+def test_the_size_space_has_its_own_files(write):
+    """Strings of widths, their digits, indices; and a file of the topology space is told apart."""
+    rows = {SIZE.to_str(SIZE.from_index(index)): index / 10 for index in (0, 9, 32_767)}
+    for content in (rows, [[index, index / 10] for index in (0, 9, 32_767)]):
+        found = read_predictions(write(content, "scores.json"), space=SIZE)
+        assert found.arch_index.tolist() == [0, 9, 32_767]
+        assert found.score.tolist() == [0.0, 0.9, 3276.7]
+    with pytest.raises(UserError, match="is of NAS-Bench-201 = NATS-Bench topology, not of NATS-Bench size"):
+        read_predictions(write({string(0): 1.0}, "scores.json"), space=SIZE)

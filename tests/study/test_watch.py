@@ -1,5 +1,6 @@
 """What a run says while it goes on, and how a study goes, from files alone."""
 
+import io
 import json
 import os
 import time
@@ -23,10 +24,16 @@ def study(tmp_path):
     return opened(tmp_path / "study", SPOS, FAIRNAS, *more)
 
 
+def run(study):
+    job = job_of(study, SPOS)
+    job.save()
+    do(job)
+
+
 def test_a_run_says_what_happens(study, monkeypatch):
     monkeypatch.setattr("bench.study.run._SECONDS_BETWEEN_EVENTS", 0.0)
     monkeypatch.setattr("bench.study.run._SECONDS_BETWEEN_REPORTS", 0.0)
-    do(job_of(study, SPOS))
+    run(study)
     found, _ = read_events(study / "spos-seed0")
     kinds = [one["event"] for one in found]
     assert kinds[0] == "began"
@@ -62,7 +69,7 @@ def test_a_line_in_the_making_is_left_and_a_broken_one_is_no_harm(tmp_path):
 
 
 def test_states_of_runs(study):
-    do(job_of(study, SPOS))
+    run(study)
     working, failed, silent = (study / name for name in ("fairnas-seed1", "spos-seed7", "spos-seed8"))
     for folder in (working, failed, silent):
         folder.mkdir()
@@ -75,7 +82,8 @@ def test_states_of_runs(study):
     before = time.time() - 1000
     os.utime(silent / STATUS, (before, before))
     found = {one.name: one for one in watch.run_states(study)}
-    assert [one.state for one in found.values()] == ["done", "working", "failed", "silent", "waiting"]
+    assert [found[run.name].state for run in (SPOS, FAIRNAS)] == ["done", "working"]
+    assert [found[f"spos-seed{seed}"].state for seed in (7, 8, 9)] == ["failed", "silent", "waiting"]
     assert found["fairnas-seed1"].watched == {"loss": 2.5, "learning_rate": 0.1}
     assert (found["fairnas-seed1"].share, found["fairnas-seed1"].left) == (0.25, 40.0)
     assert found["spos-seed7"].note == "it diverged"
@@ -84,7 +92,7 @@ def test_states_of_runs(study):
 
 
 def test_the_command_shows_them_in_plain_lines(study, capsys):
-    do(job_of(study, SPOS))
+    run(study)
     (study / "spos-seed7").mkdir()
     (study / "spos-seed7" / "error.json").write_text(json.dumps({"reason": "it diverged"}))
     assert main(["status", str(study)]) == 0
@@ -97,7 +105,7 @@ def test_the_command_shows_them_in_plain_lines(study, capsys):
 
 def test_following_ends_when_all_is_over(tmp_path, capsys):
     opened(tmp_path / "one", SPOS)
-    do(job_of(tmp_path / "one", SPOS))
+    run(tmp_path / "one")
     assert main(["status", str(tmp_path / "one"), "--follow"]) == 0
     assert capsys.readouterr().out == "1 runs: 1 done\n"
 
@@ -107,8 +115,8 @@ def test_on_a_terminal_it_is_a_table(study):
 
     from bench.cli.status import _table
 
-    do(job_of(study, SPOS))
-    console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    run(study)
+    console = Console(width=100, record=True, file=io.StringIO())
     console.print(_table(watch.run_states(study)))
     text = console.export_text()
     assert "5 runs: 1 done, 4 waiting" in text
@@ -119,7 +127,7 @@ def test_for_tensorboard(study, tmp_path):
     pytest.importorskip("tensorboard", reason="needs tensorboard, of the extra [tensorboard]")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    do(job_of(study, SPOS))
+    run(study)
     with (study / "spos-seed0" / EVENTS).open("a") as file:
         file.write('{"time": "now", "event": "training", "steps": 9, "spent": 0.5, "loss": 1.5}\n')
     board = watch.Board(study, tmp_path / "board")

@@ -1,14 +1,18 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bench.board.entries import reference_entries
+from bench.stats.evaluation import reference_rows
 from bench.stats.metrics import METRICS
 from bench.truth import TABLES, TableRequest, load_table
 from bench.truth.checks import Expected
 from bench.truth.sources import nats_size
-from bench.truth.sources.official import SIZE_VALID
+from bench.truth.sources.official import SIZE_TEST, SIZE_VALID
 from bench.truth.table import default_target
+from bench.truth.target import accuracy_target
 from mngnas.errors import UserError
 from mngnas.spaces.size import SIZE
 
@@ -91,3 +95,19 @@ def test_another_file_is_refused(tmp_path, change, message):
     with pytest.raises(UserError, match=message) as raised:
         nats_size.build(write(tmp_path, change))
     assert "\n" not in str(raised.value)
+
+
+def test_with_one_seed_the_validation_accuracy_is_the_ceiling(table, shared):
+    """The compact table with the test accuracies that are for checks only."""
+    with (shared / "sss" / "Cifar10-NATS.csv").open() as file:
+        test = np.array([float(row["accuracy"]) for row in csv.DictReader(file)], np.float32)[:, None] / 100
+    both = replace(table, measures={**table.measures, SIZE_TEST["cifar10"]: test})
+    target = accuracy_target(both, "cifar10", None, None)
+    costs = table.parameters["cifar10"], table.flops["cifar10"]
+    options = {"resamples": 10, "rng": np.random.default_rng(0)}
+    ceiling = reference_rows(target.true, *costs, target.of_seeds, valid=target.valid, **options)[2]
+    assert ceiling.label == "validation accuracy"
+    assert ceiling.estimates["kendall_tau_b"].value == pytest.approx(0.836, abs=1e-3)
+    entry = next(one for one in reference_entries(both, "cifar10", target) if one.name == "ceiling")
+    assert entry.label == "ceiling: validation accuracy"
+    assert reference_rows(target.true, *costs, target.of_seeds, **options)[2].estimates["kendall_tau_b"].n == 0

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -164,19 +163,21 @@ def plot_alike(ax: "Axes", numbers: Alike) -> "Axes":
 
     size = len(numbers.methods)
     off = np.where(np.eye(size, dtype=bool), np.nan, numbers.partial)
-    finite = np.abs(off[np.isfinite(off)])
-    limit = math.ceil(10 * max(0.1, float(finite.max(initial=0)))) / 10
-    colours, between = colormaps["RdBu_r"], 0.8 if size <= NUMBERED else 0.4
-    ax.pcolormesh(off, cmap=colours, vmin=-limit, vmax=limit, edgecolors="white", linewidth=between)
+    finite = off[np.isfinite(off)]
+    high = math.ceil(10 * max(0.1, float(np.max(np.abs(finite), initial=0)))) / 10
+    low = -high if not len(finite) or finite.min() < 0 else math.floor(10 * float(finite.min())) / 10
+    colours, between = colormaps["RdBu_r" if low < 0 else "cividis_r"], 0.8 if size <= NUMBERED else 0.4
+    ax.pcolormesh(off, cmap=colours, vmin=low, vmax=high, edgecolors="white", linewidth=between)
     ax.set_facecolor("#EEEEEE")  # of what is not defined, and of the diagonal
     if size <= NUMBERED:
         for (a, b), value in np.ndenumerate(off):
             if np.isfinite(value):
                 text = f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
-                ink = "white" if abs(value) > 0.65 * limit else "black"
+                darkness = abs(value) / high if low < 0 else (value - low) / (high - low)
+                ink = "white" if darkness > 0.65 else "black"
                 ax.text(b + 0.5, a + 0.5, text, ha="center", va="center", fontsize=7.5, color=ink)
     middles = np.arange(size) + 0.5
-    names = [shorten(method.label, _LONGEST, placeholder=" …") for method in numbers.methods]
+    names = [_shortened(method.label) for method in numbers.methods]
     ax.set_yticks(middles, [f"{name}  {place}" for place, name in enumerate(names, 1)])
     ax.set_xticks(middles, [str(place) for place in range(1, size + 1)])
     ax.tick_params(length=0, labelsize=STYLE["ytick.labelsize"] if size <= NUMBERED else 7)
@@ -185,6 +186,11 @@ def plot_alike(ax: "Axes", numbers: Alike) -> "Axes":
     ax.spines[:].set_visible(False)
     ax.set(ylim=(size, 0), aspect="equal")
     return ax
+
+
+def _shortened(label: str) -> str:
+    """Both ends: variants of a method begin alike."""
+    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 20].rstrip()} … {label[-17:].lstrip()}"
 
 
 SECTION = Section("alike", alike, blocks)

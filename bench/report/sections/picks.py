@@ -132,9 +132,10 @@ def blocks(numbers: Picks) -> Sequence[Block]:
 
 
 def _note(rows: Sequence[Pick], best: str) -> str:
+    but = " but for those marked *" if any(row.asked for row in rows) else ""
     text = (
         "The architecture of highest score, of those that tie the one that the next column rates highest (of lowest "
-        "loss, say). Scores never saw the table. "
+        f"loss, say). Scores never saw the table{but}. "
     )
     if any(row.scores == "proposal" for row in rows):
         text += "“proposal”: the architecture that the method itself ends with. "

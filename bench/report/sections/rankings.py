@@ -168,7 +168,7 @@ def _note(numbers: Rankings, columns: Sequence[str]) -> str:
     text += " that differ in dead edges only, which no supernet can tell apart."
     text += " The last column is the parameter count’s tau-b over the very architectures of the row."
     if any(any(row.n_not_finite) for row in numbers.rows):
-        text += " Architectures whose score is not finite share the last place."
+        text += " Scores that are NaN or minus infinity share the last place; infinity is the first."
     return text + (f" {STAR}" if any(row.asked for row in numbers.rows) else "")
 
 

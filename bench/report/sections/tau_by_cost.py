@@ -137,7 +137,7 @@ def csv_rows(numbers: TauByCost) -> Iterator[CsvRow]:
 def draw_costs(numbers: TauByCost) -> "Figure":
     """A panel for each unit of cost that tells methods apart."""
     wanted = units(numbers.rows)
-    size = (WIDTH / 2 if len(wanted) > 1 else 0.75 * WIDTH, 2.7 + 0.13 * (3 + len(named(numbers.rows))))
+    size = (WIDTH / len(wanted), 2.7 + 0.13 * (3 + len(named(numbers.rows))))
     figure, axes = panels(len(wanted), len(wanted), size)
     for ax, unit in zip(axes, wanted, strict=True):
         plot_costs(ax, numbers, unit)
@@ -188,7 +188,7 @@ def _cost_axis(ax: "Axes", values: Sequence[float]) -> None:
         ax.set_xlim(-0.2 * low, max(positive) * 1.5)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     if len(positive) == len(values) and max(positive) < 20 * min(positive):  # no room for two powers of ten
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
         ax.xaxis.set_minor_formatter(NullFormatter())
 
 

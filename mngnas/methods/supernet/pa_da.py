@@ -68,6 +68,7 @@ class PaDa(SupernetMethod):
         paper="Lu et al. 2023",
         description="paths by gradient norms, pictures by the distance of their prediction from the label",
         kind="supernet",
+        not_in={"nats-bench-size": "widths share channels, so no option has weights whose gradient would be its own"},
     )
     Config = PaDaConfig
 

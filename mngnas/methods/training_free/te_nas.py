@@ -49,7 +49,12 @@ class TeNas(TrainingFreeMethod):
     """A backward pass for every picture, on a small network."""
 
     info = MethodInfo(
-        "te-nas", "TE-NAS", "Chen et al. 2021", "condition of the NTK and linear regions, by rank", "training-free"
+        name="te-nas",
+        label="TE-NAS",
+        paper="Chen et al. 2021",
+        description="condition of the NTK and linear regions, by rank",
+        kind="training-free",
+        not_in={"nats-bench-size": "its thin networks, of 1 and 3 channels, are those of the cell space"},
     )
     Config, by_canonical = TeNasConfig, True
 
