@@ -56,6 +56,13 @@ def kernels(
     return all_of
 
 
+def linear_in_top(function: InTop, slope: np.ndarray, true: np.ndarray) -> Callable[[Weights], np.ndarray]:
+    """Weights to the sum of weight times `slope` `[n]` over the weighted true top, `[r]`."""
+    scores = Scores(slope, true)
+    inside = Top(function, scores).kernel(lambda inner: lambda weighted: inner.predicted @ weighted.weights.values)
+    return lambda weights: inside(Weighted(scores, weights))
+
+
 def _made(function: MetricFunction, scores: Scores, tops: dict[float, "Top"]) -> WeightedKernel:
     if isinstance(function, InTop):
         top = tops.setdefault(function.fraction, Top(function, scores))

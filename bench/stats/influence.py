@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.stats.correlations import kendall_tau_b, spearman_rho
 from bench.stats.inversions import larger_before
-from bench.stats.metrics import InTop, MetricFunction, place_count
+from bench.stats.metrics import InTop, MetricFunction
 from mngnas.ranks import midranks
 
 
@@ -23,7 +23,7 @@ class FirstOrder:
     """A metric and its influence function; all NaN where the metric is undefined."""
 
     value: float
-    influence: np.ndarray  # [n], dT/dw; the sum is 0
+    influence: np.ndarray  # [n], dT/dw; in a top: of weight that is inside, as it would be for those outside
 
 
 def has_first_order(function: MetricFunction) -> bool:
@@ -89,25 +89,18 @@ def _pairs(predicted: np.ndarray, true: np.ndarray) -> _Pairs:
 
 
 def _kendall_in_top(top: InTop, predicted: np.ndarray, true: np.ndarray) -> FirstOrder:
-    """Weight in the top pushes as much out at its border.
-
-    What is pushed out is worse than all that stays, and its predicted score is any that architectures near the border
-    have: the border moves by about the square root of the top's size, so that as many on either side are averaged.
-    """
+    """Those outside the top are truly worse than all inside: a pair is concordant where the score agrees."""
     inside = top.members(true)
     pairs = _pairs(predicted[inside], true[inside])
-    tau = pairs.tau()
+    tau, m = pairs.tau(), int(inside.sum())
     if not math.isfinite(tau):
         return _undefined(len(true))
-    places, m = place_count(top.fraction, len(true)), int(inside.sum())
-    width = int(np.sqrt(places)) + 1
-    near = np.argsort(-true, kind="stable")[max(0, places - width) : places + width]
     ordered = np.sort(predicted[inside])
-    lower, upto = (np.searchsorted(ordered, predicted[near], side) for side in ("left", "right"))
-    pushed = _Pairs(m - upto - lower, m - upto + lower, np.full(len(near), m))
-    found = np.zeros(len(true))
-    found[inside] = pairs.slope(pairs) - pushed.slope(pairs).mean()
-    return FirstOrder(tau, found - found.mean())
+    lower, upto = (np.searchsorted(ordered, predicted[~inside], side) for side in ("left", "right"))
+    found = np.empty(len(true))
+    found[inside] = pairs.slope(pairs)
+    found[~inside] = _Pairs(m - upto - lower, m - upto + lower, np.full(len(lower), m)).slope(pairs)
+    return FirstOrder(tau, found)
 
 
 # --------------------------------------------------------------------------------------------------------------- rho

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.bootstrap_kernels import has_kernel, kernels
+from bench.stats.bootstrap_kernels import has_kernel, kernels, linear_in_top
 from bench.stats.correlations import finite_pair
 from bench.stats.influence import first_order, has_first_order
 from bench.stats.metrics import InTop, Metric, MetricFunction
@@ -21,7 +21,7 @@ from mngnas.errors import UserError
 
 _CHUNK_NUMBERS = 1_000_000  # counts at once, 4 MB: 64 resamples of all 15,625 architectures, about what a cache holds
 MANY_PAIRS = 20  # above which a mean's resamples are computed to first order
-FEWEST_LINEAR = 500  # architectures that a metric looks at, so that the first order will do
+FEWEST_LINEAR = 100  # architectures that a metric looks at, so that the first order will do
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ def bootstrap_means(
 
     Of more than `MANY_PAIRS` pairs, tau-b (in the top, too) and rho of at least `FEWEST_LINEAR` architectures are
     resampled to first order: the same resamples, and in each the mean plus what `bench.stats.influence` says of the
-    architectures that it has more or less often. That leaves out what is curved, of the order of 1 / n: widths were
-    within 2 % of the full bootstrap's and ends within 5 % of the width (docs/performance.md).
+    architectures that it has more or less often; the border of a top is found anew in each. That leaves out what is
+    curved, of the order of 1 / n: docs/protocol.md says how near it is.
     """
     rows = [np.flatnonzero(np.isfinite(x) & np.isfinite(y)) for x, y in pairs]
     used = np.unique(np.concatenate(rows))
@@ -196,9 +196,7 @@ def bootstrap_means(
     linear = [m for m in metrics if len(pairs) > MANY_PAIRS and _is_nearly_linear(m.function, measured)]
     counted = [m for m in metrics if m not in linear]
     means = [_mean_by_counts(counted, measured, len(used)), *(_mean_to_first_order(m, measured, len(used)) for m in linear)]
-    tops = all(isinstance(m.function, InTop) for m in counted)
-    chunk = _CHUNK_NUMBERS * (4 if linear and tops else 1)  # few numbers of each resample are looked at again
-    resampled = _resampled(lambda part: [row for one in means for row in one.sample(part)], len(used), resamples, rng, chunk)
+    resampled = _resampled(lambda part: [row for one in means for row in one.sample(part)], len(used), resamples, rng)
     values = [value for one in means for value in one.values]
     found = {
         m.name: _percentile(value, row, len(used), level)
@@ -226,7 +224,9 @@ class _Means:
 
 def _is_nearly_linear(function: MetricFunction, measured: Sequence[Measured]) -> bool:
     """Whether its first order is known, and near enough because it looks at many architectures in all pairs."""
-    return has_first_order(function) and min(_looked_at(function, one.true) for one in measured) >= FEWEST_LINEAR
+    if not has_first_order(function) or min(_looked_at(function, one.true) for one in measured) < FEWEST_LINEAR:
+        return False
+    return not isinstance(function, InTop) or all(np.array_equal(one.true, measured[0].true) for one in measured)
 
 
 def _mean_by_counts(metrics: Sequence[Metric], measured: Sequence[Measured], n: int) -> _Means:
@@ -249,8 +249,11 @@ def _mean_to_first_order(metric: Metric, measured: Sequence[Measured], n: int) -
         found = first_order(metric.function, one.predicted, one.true)
         values.append(found.value)
         slope[one.places] += found.influence / len(measured)
-    mean, by_places = float(np.mean(values)), slope - slope.mean()
-    return _Means((mean,), lambda part: [mean + by_places @ part.counts])
+    mean = float(np.mean(values))
+    if isinstance(metric.function, InTop):  # all pairs have one truth
+        inside = linear_in_top(metric.function, slope, measured[0].true)
+        return _Means((mean,), lambda part: [mean + inside(part.weights)])
+    return _Means((mean,), lambda part: [mean + slope @ part.counts])
 
 
 def _check_level(level: float) -> None:
@@ -296,15 +299,13 @@ class Resamples:
 Sampler = Callable[[Resamples], list[np.ndarray]]  # resamples -> each metric in each of them, [r]
 
 
-def _resampled(
-    sample: Sampler, n: int, resamples: int, rng: np.random.Generator, numbers: int = _CHUNK_NUMBERS
-) -> np.ndarray:
-    """What `sample` gives for `resamples` resamples, `[metric, resamples]`, so many numbers at once."""
+def _resampled(sample: Sampler, n: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """What `sample` gives for `resamples` resamples, `[metric, resamples]`."""
     if resamples < 1:
         raise UserError(f"resamples {resamples} is not a positive count")
     from threadpoolctl import threadpool_limits
 
-    chunk = max(1, numbers // n)
+    chunk = max(1, _CHUNK_NUMBERS // n)
     found = []
     with threadpool_limits(1):  # the matrix products are small; on a busy machine more threads only wait for each other
         for start in range(0, resamples, chunk):
