@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.stats.correlations import kendall_tau_b, spearman_rho
+from bench.stats.correlations import kendall_tau_b, pearson_r, spearman_rho
 from bench.stats.inversions import larger_before
 from bench.stats.metrics import InTop, MetricFunction
-from mngnas.ranks import midranks
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +83,10 @@ def _pairs(predicted: np.ndarray, true: np.ndarray) -> _Pairs:
     # Of the lower numbers those that do not stand before one stand after it: these are discordant with it, too.
     discordant[order] = 2 * larger_before(number) + number - np.arange(n)
     same_x, same_y = (np.bincount(ranks)[ranks] for ranks in (x, y))
-    _, group, size = np.unique(keys, return_inverse=True, return_counts=True)
-    return _Pairs(n - same_x - same_y + size[group] - 2 * discordant, n - same_x, n - same_y)
+    sizes = np.diff(np.flatnonzero(np.diff(keys[order], prepend=-1, append=-1)))
+    same = np.empty_like(by_y)
+    same[order] = np.repeat(sizes, sizes)
+    return _Pairs(n - same_x - same_y + same - 2 * discordant, n - same_x, n - same_y)
 
 
 def _kendall_in_top(top: InTop, predicted: np.ndarray, true: np.ndarray) -> FirstOrder:
@@ -108,19 +109,21 @@ def _kendall_in_top(top: InTop, predicted: np.ndarray, true: np.ndarray) -> Firs
 
 def _spearman(predicted: np.ndarray, true: np.ndarray) -> FirstOrder:
     """Of rho = sum(r q) / sqrt(sum(r r) sum(q q)), r and q centred midranks: weight moves the ranks of all others."""
-    rho = spearman_rho(predicted, true)
+    groups = [np.unique(values, return_inverse=True, return_counts=True)[1:] for values in (predicted, true)]
+    by_x, by_y = (group for group, _ in groups)
+    r, q = ((np.cumsum(size) - (size - 1) / 2)[group] for group, size in groups)
+    rho = pearson_r(r, q)
     if not math.isfinite(rho):
         return _undefined(len(true))
-    r, q = (2 * midranks(values) - len(true) - 1 for values in (predicted, true))
+    r, q = (ranks - (len(true) + 1) / 2 for ranks in (r, q))
     rr, qq = (r * r).sum(), (q * q).sum()
-    product = r * q + _moved(r, q) + _moved(q, r)
-    squares = (r * r + 2 * _moved(r, r)) / rr + (q * q + 2 * _moved(q, q)) / qq
+    product = r * q + (_moved(by_x, q) + _moved(by_y, r)) / 2
+    squares = (r * r + _moved(by_x, r)) / rr + (q * q + _moved(by_y, q)) / qq
     return FirstOrder(rho, np.asarray(product / np.sqrt(rr) / np.sqrt(qq) - rho / 2 * squares))
 
 
-def _moved(ranks: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Of each architecture the sum of `values` over those of higher rank minus that over those of lower rank, `[n]`."""
-    _, group = np.unique(ranks, return_inverse=True)
+def _moved(group: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Of each architecture the sum of `values` over those of higher groups minus that over lower ones, `[n]`."""
     sums = np.bincount(group, values)
     upto = np.cumsum(sums)
     return np.asarray((upto[-1] - 2 * upto + sums)[group])

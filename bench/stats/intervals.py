@@ -195,7 +195,10 @@ def bootstrap_means(
     metrics = list(metrics)
     linear = [m for m in metrics if len(pairs) > MANY_PAIRS and _is_nearly_linear(m.function, measured)]
     counted = [m for m in metrics if m not in linear]
-    means = [_mean_by_counts(counted, measured, len(used)), *(_mean_to_first_order(m, measured, len(used)) for m in linear)]
+    means = [
+        _mean_by_counts(counted, measured, len(used)),
+        *(_mean_to_first_order(m, measured, len(used)) for m in linear),
+    ]
     resampled = _resampled(lambda part: [row for one in means for row in one.sample(part)], len(used), resamples, rng)
     values = [value for one in means for value in one.values]
     found = {

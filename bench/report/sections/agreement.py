@@ -14,7 +14,7 @@ from bench.report.text import by_column, count, number
 from bench.stats.metrics import kendall_tau_b
 from bench.study.scores import Scores
 
-MOST_SEEDS = 20  # of a method that are paired with each other
+MOST_SEEDS = 10  # of a method that are paired with each other
 
 
 @dataclass(frozen=True)

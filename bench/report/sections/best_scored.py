@@ -89,7 +89,8 @@ def _line(whose: OfMethod, scored: Sequence[Scored], scores: Sequence[np.ndarray
 def precision_at_k(predicted: np.ndarray, true: np.ndarray, k: Iterable[int]) -> np.ndarray:
     """`bench.stats.metrics.precision_at_top_k` for each K in 1..n, in one order of the scores."""
     order = np.argsort(-predicted, kind="stable")
-    score, better = -predicted[order], np.searchsorted(np.sort(-true), -true[order])  # how many are truly better
+    _, group, size = np.unique(-true[order], return_inverse=True, return_counts=True)
+    score, better = -predicted[order], (np.cumsum(size) - size)[group]  # how many are truly better than each
     found = []
     for one in k:
         start, end = (int(np.searchsorted(score, score[one - 1], side)) for side in ("left", "right"))
