@@ -96,8 +96,9 @@ def _kendall_in_top(top: InTop, predicted: np.ndarray, true: np.ndarray) -> Firs
     tau, m = pairs.tau(), int(inside.sum())
     if not math.isfinite(tau):
         return _undefined(len(true))
-    ordered = np.sort(predicted[inside])
-    lower, upto = (np.searchsorted(ordered, predicted[~inside], side) for side in ("left", "right"))
+    _, group = np.unique(predicted, return_inverse=True)
+    upto = np.cumsum(np.bincount(group[inside], minlength=len(true)))  # of those inside, by score
+    lower, upto = np.append(0, upto)[group[~inside]], upto[group[~inside]]
     found = np.empty(len(true))
     found[inside] = pairs.slope(pairs)
     found[~inside] = _Pairs(m - upto - lower, m - upto + lower, np.full(len(lower), m)).slope(pairs)

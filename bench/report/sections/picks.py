@@ -72,8 +72,11 @@ def _of_scores(study: StudyRuns, method: Method) -> list[Choice]:
 def _best(index: np.ndarray, columns: Mapping[str, np.ndarray]) -> int:
     if not len(index):
         return 0
-    keys = [index, *(-values for values in reversed(list(columns.values())))]  # the last is the most important one
-    return int(index[np.lexsort(keys)[0]])
+    rows = np.arange(len(index))
+    for values in columns.values():  # the first is the most important one
+        best = values[rows].max()
+        rows = rows[values[rows] == best] if np.isfinite(best) else rows  # a column is all finite or all NaN
+    return int(index[rows].min())
 
 
 def _of_proposals(study: StudyRuns, group: RunGroup) -> list[Choice]:
