@@ -10,7 +10,7 @@ from bench.board.pictures import pictures
 from bench.board.standings import GENERATOR_SEED, SHOWN, TAU, Board, Part, Standing
 from bench.report.page import Block, CsvRow, Facts, Folded, Heading, Paragraph, TextTable
 from bench.report.text import NOT_KNOWN, STAR, count, interval, number, over_seeds, starred
-from bench.stats.intervals import OverSeeds
+from bench.stats.intervals import MANY_PAIRS, OverSeeds
 
 _FEWER = "†"  # marks rows that lack architectures
 _REGRET = "regret"
@@ -159,11 +159,14 @@ def _metric(name: str, found: OverSeeds, entry: Entry) -> str:
 
 
 def _explained(board: Board) -> str:
+    many = any(len(row.entry.seeds) > MANY_PAIRS for row in board.rows)
+    first_order = f" Of more than {MANY_PAIRS} seeds the bootstrap is to first order (docs/protocol.md)." * many
     return (
         f"Means over seeds, the highest tau-b first. “seeds”: 95 % t-interval of the mean over seeds; “archs”: 95 % "
         f"bootstrap interval of the same mean over architectures ({board.resamples:,} resamples, generator seed "
         f"{GENERATOR_SEED}). Tops and regret are among the architectures of the row. The budget is "
         "training and scoring, seconds each on its own machine; where it is empty it is not known, or none."
+        + first_order
     )
 
 

@@ -47,12 +47,12 @@ def table_of_study(options: argparse.Namespace, study: Path) -> tuple[Table, str
 def about_study(study: Path) -> dict[str, str]:
     """What study.json says in plain words, at least "benchmark" and "dataset"; without it what a run says."""
     from bench.study.jobs import read_json
-    from bench.study.store import load_runs
+    from bench.study.store import first_record
 
     about = {name: value for name, value in read_json(study / "study.json").items() if isinstance(value, str)}
     if {"benchmark", "dataset"} <= set(about):
         return about
-    first = load_runs(study)[0].record
+    first = first_record(study)
     return {"benchmark": first.benchmark, "dataset": first.dataset}
 
 

@@ -8,7 +8,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.report.scores import CORRELATIONS, TAU, Method, RunGroup, Scored, group_of, preset_of, resampled, scored_of
+from bench.report.scores import (
+    CORRELATIONS,
+    TAU,
+    GroundTruth,
+    Method,
+    RunGroup,
+    Scored,
+    group_of,
+    preset_of,
+    resampled,
+    scored_of,
+)
 from bench.stats.intervals import OverSeeds
 from bench.stats.metrics import kendall_tau_b
 from bench.study.records import Run, RunRecord
@@ -147,12 +158,12 @@ def _changed(one: Mapping[str, Any], other: Mapping[str, Any], place: str = "") 
 
 def _methods(by_group: Mapping[tuple[str, str, str], Sequence[Run]], truth: np.ndarray) -> tuple[Method, ...]:
     several = len({key[2] for key in by_group}) > 1
-    found = []
+    found, known = [], GroundTruth(truth)
     for runs in by_group.values():
         record = runs[0].record
         rankings = list(dict.fromkeys(name for run in runs for name in run.scores.rankings))
         for number, name in enumerate(rankings):
-            seeds = tuple(scored_of(run, name, truth) for run in runs if name in run.scores.rankings)
+            seeds = tuple(scored_of(run, name, known) for run in runs if name in run.scores.rankings)
             label = _label(record, several) + (f", {name}" if number else "")
             asked = any(run.record.oracle is not None for run in runs)
             about = record.method.name, record.method.variant, preset_of(record), name

@@ -61,16 +61,43 @@ def ranked(values: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
+class Known:
+    """Architectures that have a ground truth; one object for all runs that scored the same."""
+
+    arch_index: np.ndarray  # int64 [n]
+    true: np.ndarray  # [n]
+
+    @cached_property
+    def architectures(self) -> bytes:
+        """Equal for the same architectures in any order."""
+        return np.sort(self.arch_index).tobytes()
+
+
+@dataclass(frozen=True, eq=False)
 class Scored:
     """One ranking of one run, for the n of its architectures that have a ground truth."""
 
     run: Run
     ranking: str
-    arch_index: np.ndarray  # int64 [n]
+    known: Known
     columns: Mapping[str, np.ndarray]  # [n] each, as `ranked` makes them; the first is the score
-    true: np.ndarray  # [n]
     n_not_finite: int  # architectures with the score NaN or minus infinity, which stand last
-    _known: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    _values: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
+
+    @property
+    def arch_index(self) -> np.ndarray:
+        """Official indices, int64 [n]."""
+        return self.known.arch_index
+
+    @property
+    def true(self) -> np.ndarray:
+        """The ground truth, [n]."""
+        return self.known.true
+
+    @property
+    def architectures(self) -> bytes:
+        """Equal for the same architectures in any order."""
+        return self.known.architectures
 
     @property
     def seed(self) -> int:
@@ -92,34 +119,47 @@ class Scored:
         """Also of architectures without a ground truth, as they are in the run."""
         return self.run.scores.rankings[self.ranking]
 
-    @cached_property
-    def architectures(self) -> bytes:
-        """Equal for the same architectures in any order."""
-        return np.sort(self.arch_index).tobytes()
-
     def part(self, keep: np.ndarray) -> "Scored":
         """The architectures where `keep`, bool `[n]`, holds."""
         columns = {name: values[keep] for name, values in self.columns.items()}
-        return Scored(self.run, self.ranking, self.arch_index[keep], columns, self.true[keep], self.n_not_finite)
+        known = Known(self.arch_index[keep], self.true[keep])
+        return Scored(self.run, self.ranking, known, columns, self.n_not_finite)
 
     def value(self, metric: Metric, column: str = "") -> float:
         """A metric of a column, by default of the score; NaN without architectures or finite scores. Computed once."""
         key = metric.name, column
-        if key not in self._known:
+        if key not in self._values:
             predicted = self.columns[column] if column else self.score
             usable = len(predicted) and np.isfinite(predicted).all()
-            self._known[key] = metric.function(predicted, self.true) if usable else math.nan
-        return self._known[key]
+            self._values[key] = metric.function(predicted, self.true) if usable else math.nan
+        return self._values[key]
 
 
-def scored_of(run: Run, ranking: str, truth: np.ndarray) -> Scored:
-    """A run's ranking beside the ground truth `[n_arch]`."""
+class GroundTruth:
+    """The ground truth `[n_arch]`, NaN where unknown, and the architectures of each set that have it."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+        self._made: dict[bytes, tuple[np.ndarray, Known]] = {}
+
+    def among(self, arch_index: np.ndarray) -> tuple[np.ndarray, Known]:
+        """Which of the architectures have it, bool `[n]`, and these."""
+        key = arch_index.tobytes()
+        if key not in self._made:
+            keep = np.isfinite(self.values[arch_index])
+            self._made[key] = keep, Known(arch_index[keep], self.values[arch_index[keep]])
+        return self._made[key]
+
+
+def scored_of(run: Run, ranking: str, truth: GroundTruth) -> Scored:
+    """A run's ranking beside the ground truth."""
     found = run.scores.rankings[ranking]
-    true = truth[found.arch_index]
-    known = np.isfinite(true)
-    not_finite = int(np.isneginf(comparable(found.score[known])).sum())
-    columns = {name: ranked(values[known]) for name, values in found.columns.items()}
-    return Scored(run, ranking, found.arch_index[known], columns, true[known], not_finite)
+    keep, known = truth.among(found.arch_index)
+    # Where all are known nothing is copied: a thousand runs have hundreds of megabytes of scores.
+    columns = found.columns if keep.all() else {name: values[keep] for name, values in found.columns.items()}
+    score = next(iter(columns.values()))
+    not_finite = int(np.isneginf(comparable(score)).sum())
+    return Scored(run, ranking, known, {name: ranked(values) for name, values in columns.items()}, not_finite)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from bench.stats import metrics, selection_kernels
 from bench.stats.correlations import to_tenth_of_percent
 from bench.stats.kendall_kernel import KendallKernel
 from bench.stats.metrics import InTop, MetricFunction, place_count
-from bench.stats.weighted_scores import Scores, Weighted, ratio, sum_of_products
+from bench.stats.weighted_scores import Column, Scores, Weighted, Weights, ratio, sum_of_products
 
 Kernel = Callable[[np.ndarray], np.ndarray]  # weights [n, r], float32 whole numbers -> [r]
 WeightedKernel = Callable[[Weighted], np.ndarray]
@@ -41,7 +41,7 @@ def kernel(function: MetricFunction, predicted: np.ndarray, true: np.ndarray) ->
 
 def kernels(
     functions: Iterable[MetricFunction], predicted: np.ndarray, true: np.ndarray
-) -> Callable[[np.ndarray], list[np.ndarray]]:
+) -> Callable[[np.ndarray | Weights], list[np.ndarray]]:
     """The kernels of several metrics as one function: weights `[n, r]` to `[r]` for each metric.
 
     Correlations take any whole weights. Metrics of a top need weights that sum up to n, as those of a resample do.
@@ -49,11 +49,18 @@ def kernels(
     scores, tops = Scores(predicted, true), dict[float, Top]()
     made = [_made(function, scores, tops) for function in functions]
 
-    def all_of(weights: np.ndarray) -> list[np.ndarray]:
+    def all_of(weights: np.ndarray | Weights) -> list[np.ndarray]:
         weighted = Weighted(scores, weights)
         return [one(weighted) for one in made]
 
     return all_of
+
+
+def linear_in_top(function: InTop, slope: np.ndarray, true: np.ndarray) -> Callable[[Weights], np.ndarray]:
+    """Weights to the sum of weight times `slope` `[n]` over the weighted true top, `[r]`."""
+    scores = Scores(slope, true)
+    inside = Top(function, scores).kernel(lambda inner: lambda weighted: inner.predicted @ weighted.weights.values)
+    return lambda weights: inside(Weighted(scores, weights))
 
 
 def _made(function: MetricFunction, scores: Scores, tops: dict[float, "Top"]) -> WeightedKernel:
@@ -138,14 +145,19 @@ class Top:
         """The weights of the top's members."""
         if self.last[0] is weighted and self.last[1] is not None:
             return self.last[1]
-        column = weighted.true
-        end = column.order.ends[column.group_reaching(self.places)]
-        if end.max() > self.rows:  # all but impossible in a resample
+        first = self._first(weighted)
+        if first.upto[-1].min() < self.places and self.rows < self.scores.n:  # all but impossible in a resample
             self._keep(self.scores.n)
+            first = self._first(weighted)
+        end = first.order.ends[first.group_reaching(self.places)]
         member = np.arange(self.rows)[:, None] < end
-        found = Weighted(self.inner, column.weights[: self.rows] * member)
+        found = Weighted(self.inner, first.weights * member)
         self.last = weighted, found
         return found
+
+    def _first(self, weighted: Weighted) -> Column:
+        """The weights that may be in the top, from the best architecture down; they are in this order already."""
+        return Weighted(self.inner, weighted.weights.values[self.scores.by_true.order[: self.rows]]).true
 
 
 _CORRELATIONS: dict[MetricFunction, Callable[[Scores], WeightedKernel]] = {

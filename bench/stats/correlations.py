@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bench.stats.inversions import larger_before
 from mngnas.errors import UserError
 from mngnas.ranks import midranks
 
@@ -30,40 +31,20 @@ def kendall_tau_b(predicted: ArrayLike, true: ArrayLike) -> float:
     x, y = finite_pair(predicted, true)
     if _constant(x) or _constant(y):
         return float("nan")
-    pairs = len(x) * (len(x) - 1) // 2
-    order = np.lexsort((y, x))
-    x, y = x[order], y[order]
-    ties = _tied_pairs(x[1:] != x[:-1]), _tied_pairs(np.diff(np.sort(y)) != 0)
-    both = _tied_pairs((x[1:] != x[:-1]) | (y[1:] != y[:-1]))
-    difference = pairs - ties[0] - ties[1] + both - 2 * _inversions(np.unique(y, return_inverse=True)[1])
+    n, bits = len(x), len(x).bit_length()
+    x, y = (np.unique(values, return_inverse=True)[1] for values in (x, y))
+    order = np.sort(x << bits | y)  # the pairs of ranks, by (x, y)
+    pairs, both = n * (n - 1) // 2, _tied_pairs(np.diff(np.flatnonzero(np.diff(order, prepend=-1, append=-1))))
+    ties = _tied_pairs(np.bincount(x)), _tied_pairs(np.bincount(y))
+    last = (1 << bits) - 1
+    by_y = np.sort((order & last) << bits | np.arange(n)) & last  # places in `order`, by (y, place)
+    difference = pairs - ties[0] - ties[1] + both - 2 * int(larger_before(by_y).sum())
     return float(np.clip(difference / np.sqrt(pairs - ties[0]) / np.sqrt(pairs - ties[1]), -1.0, 1.0))
 
 
-def _tied_pairs(differs: np.ndarray) -> int:
-    """Pairs of equal values in a sorted list, from where each differs from the one before it, `[n - 1]`."""
-    sizes = np.diff(np.flatnonzero(np.concatenate([[True], differs, [True]])))
+def _tied_pairs(sizes: np.ndarray) -> int:
+    """Pairs inside groups of these sizes."""
     return int((sizes * (sizes - 1) // 2).sum())
-
-
-def _inversions(values: np.ndarray) -> int:
-    """Pairs of whole numbers 0 to n - 1 of which the larger stands first; O(n log n), by merging."""
-    n, size = len(values), 16
-    padded = np.full(-(-n // size) * size, n)
-    padded[:n] = values
-    blocks = padded.reshape(-1, size)
-    found = sum(int((blocks[:, [i]] > blocks[:, i + 1 :]).sum()) for i in range(size - 1))
-    values = np.sort(blocks, axis=1).ravel()[:n]  # the padding is last
-    place = np.arange(n)
-    while size < n:
-        block = place // (2 * size)
-        keys = values + block * n  # every block above the one before it
-        is_left = place // size % 2 == 0
-        left, right = keys[is_left], keys[~is_left]  # each sorted
-        left_until = np.minimum((block[~is_left] + 1) * size, len(left))
-        found += int((left_until - np.searchsorted(left, right, side="right")).sum())
-        values = np.sort(keys) - block * n
-        size *= 2
-    return found
 
 
 def spearman_rho(predicted: ArrayLike, true: ArrayLike) -> float:

@@ -12,12 +12,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.stats.bootstrap_kernels import has_kernel, kernels
+from bench.stats.bootstrap_kernels import has_kernel, kernels, linear_in_top
 from bench.stats.correlations import finite_pair
+from bench.stats.influence import first_order, has_first_order
 from bench.stats.metrics import InTop, Metric, MetricFunction
+from bench.stats.weighted_scores import Weights
 from mngnas.errors import UserError
 
 _CHUNK_NUMBERS = 1_000_000  # counts at once, 4 MB: 64 resamples of all 15,625 architectures, about what a cache holds
+MANY_PAIRS = 20  # above which a mean's resamples are computed to first order
+FEWEST_LINEAR = 100  # architectures that a metric looks at, so that the first order will do
 
 
 @dataclass(frozen=True)
@@ -179,27 +183,80 @@ def bootstrap_means(
     architectures, the same ones for all pairs and metrics. `n` counts the architectures that are in at least one pair.
     Where the pairs differ in their architectures, correlations only (`kendall_tau_b` and the like): a pair's part of a
     resample has no fixed size then. Errors as in `bootstrap`.
+
+    Of more than `MANY_PAIRS` pairs, tau-b (in the top, too) and rho of at least `FEWEST_LINEAR` architectures are
+    resampled to first order: the same resamples, and in each the mean plus what `bench.stats.influence` says of the
+    architectures that it has more or less often; the border of a top is found anew in each. That leaves out what is
+    curved, of the order of 1 / n: docs/protocol.md says how near it is.
     """
-    metrics = list(metrics)
-    functions = [metric.function for metric in metrics]
     rows = [np.flatnonzero(np.isfinite(x) & np.isfinite(y)) for x, y in pairs]
     used = np.unique(np.concatenate(rows))
-    places = [np.searchsorted(used, r) for r in rows]
-    whole = [(x[r], y[r]) for (x, y), r in zip(pairs, rows, strict=True)]
-    of_counts = [kernels(functions, x, y) for x, y in whole]
+    measured = [Measured(np.searchsorted(used, r), x[r], y[r]) for (x, y), r in zip(pairs, rows, strict=True)]
+    metrics = list(metrics)
+    linear = [m for m in metrics if len(pairs) > MANY_PAIRS and _is_nearly_linear(m.function, measured)]
+    counted = [m for m in metrics if m not in linear]
+    means = [
+        _mean_by_counts(counted, measured, len(used)),
+        *(_mean_to_first_order(m, measured, len(used)) for m in linear),
+    ]
+    resampled = _resampled(lambda part: [row for one in means for row in one.sample(part)], len(used), resamples, rng)
+    values = [value for one in means for value in one.values]
+    found = {
+        m.name: _percentile(value, row, len(used), level)
+        for m, value, row in zip((*counted, *linear), values, resampled, strict=True)
+    }
+    return {m.name: found[m.name] for m in metrics}
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One of the pairs of a mean, without what is NaN."""
+
+    places: np.ndarray  # int64 [n], of its architectures in a resample
+    predicted: np.ndarray  # [n]
+    true: np.ndarray  # [n]
+
+
+@dataclass(frozen=True)
+class _Means:
+    """Means over pairs of some metrics, and how to find them in resamples."""
+
+    values: tuple[float, ...]
+    sample: "Sampler"
+
+
+def _is_nearly_linear(function: MetricFunction, measured: Sequence[Measured]) -> bool:
+    """Whether its first order is known, and near enough because it looks at many architectures in all pairs."""
+    if not has_first_order(function) or min(_looked_at(function, one.true) for one in measured) < FEWEST_LINEAR:
+        return False
+    return not isinstance(function, InTop) or all(np.array_equal(one.true, measured[0].true) for one in measured)
+
+
+def _mean_by_counts(metrics: Sequence[Metric], measured: Sequence[Measured], n: int) -> _Means:
+    """Each metric anew in each resample of n architectures."""
+    functions = [metric.function for metric in metrics]
+    values = tuple(float(np.mean([function(one.predicted, one.true) for one in measured])) for function in functions)
+    of_counts = [(one.places, kernels(functions, one.predicted, one.true)) for one in measured if functions]
 
     def sample(part: Resamples) -> list[np.ndarray]:
-        found = [
-            of(part.counts if len(at) == len(used) else part.counts[at])
-            for of, at in zip(of_counts, places, strict=True)
-        ]
+        found = [of(part.weights if len(places) == n else part.counts[places]) for places, of in of_counts]
         return [np.mean(of_pairs, axis=0) for of_pairs in zip(*found, strict=True)]
 
-    values = _resampled(sample, len(used), resamples, rng)
-    return {
-        m.name: _percentile(float(np.mean([m.function(x, y) for x, y in whole])), row, len(used), level)
-        for m, row in zip(metrics, values, strict=True)
-    }
+    return _Means(values, sample)
+
+
+def _mean_to_first_order(metric: Metric, measured: Sequence[Measured], n: int) -> _Means:
+    """A metric as a linear function of the counts, see `bench.stats.influence`."""
+    values, slope = list[float](), np.zeros(n)
+    for one in measured:
+        found = first_order(metric.function, one.predicted, one.true)
+        values.append(found.value)
+        slope[one.places] += found.influence / len(measured)
+    mean = float(np.mean(values))
+    if isinstance(metric.function, InTop):  # all pairs have one truth
+        inside = linear_in_top(metric.function, slope, measured[0].true)
+        return _Means((mean,), lambda part: [mean + inside(part.weights)])
+    return _Means((mean,), lambda part: [mean + slope @ part.counts])
 
 
 def _check_level(level: float) -> None:
@@ -236,6 +293,11 @@ class Resamples:
             row[:] = np.bincount(drawn, minlength=n)
         return np.ascontiguousarray(counts.T)
 
+    @cached_property
+    def weights(self) -> Weights:
+        """The same with their sums, for all predictors."""
+        return Weights(self.counts)
+
 
 Sampler = Callable[[Resamples], list[np.ndarray]]  # resamples -> each metric in each of them, [r]
 
@@ -261,7 +323,7 @@ def _sampler(functions: Sequence[MetricFunction], predicted: np.ndarray, true: n
     of_counts = kernels(with_kernel, predicted, true)
 
     def sample(part: Resamples) -> list[np.ndarray]:
-        found = iter(of_counts(part.counts) if with_kernel else ())
+        found = iter(of_counts(part.weights) if with_kernel else ())
         return [
             next(found)
             if has_kernel(function)

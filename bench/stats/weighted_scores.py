@@ -94,8 +94,8 @@ class Weights:
 class Weighted:
     """One set of weightings `[n, r]` of `scores`; what several statistics need is computed once."""
 
-    def __init__(self, scores: Scores, weights: np.ndarray) -> None:
-        self.scores, self.weights = scores, Weights(weights)
+    def __init__(self, scores: Scores, weights: np.ndarray | Weights) -> None:
+        self.scores, self.weights = scores, weights if isinstance(weights, Weights) else Weights(weights)
 
     @property
     def total(self) -> np.ndarray:

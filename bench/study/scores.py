@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -116,7 +117,13 @@ def scores_from_arrays(arrays: Mapping[str, np.ndarray], space: Space) -> RunSco
 
 def _canonical_groups(space: Space, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of architectures `[n]` the first of each canonical form, `[g]`, and which of these each belongs to, `[n]`."""
-    _, first, inverse = np.unique(space.canonical_indices[index], return_index=True, return_inverse=True)
+    return _groups_of(space, index.astype(np.int64, copy=False).tobytes())
+
+
+@lru_cache(maxsize=4)  # all runs of a study score the same architectures
+def _groups_of(space: Space, index: bytes) -> tuple[np.ndarray, np.ndarray]:
+    canonical = space.canonical_indices[np.frombuffer(index, np.int64)]
+    _, first, inverse = np.unique(canonical, return_index=True, return_inverse=True)
     return first, inverse
 
 

@@ -153,6 +153,14 @@ def load_runs(study: Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.directory.name)
 
 
+def first_record(study: Path) -> RunRecord:
+    """That of the first run by name, without reading the others where it can be; errors as in `load_runs`."""
+    directories = sorted(path.parent for path in study.glob(f"*/{RECORD}"))
+    if directories and not (study / PACKED).exists():
+        return load_run(directories[0]).record
+    return load_runs(study)[0].record
+
+
 def _joined(arrays: Arrays) -> tuple[Arrays, dict[str, list[str | int]]]:
     """The arrays with short ones joined, and where each of these is then: name, start and end."""
     found, places = Arrays(), dict[str, list[str | int]]()

@@ -12,7 +12,6 @@ from bench.report.page import Block, Csv, CsvRow, Heading, Picture, Section
 from bench.report.runs import StudyRuns
 from bench.report.scores import OfMethod, Scored
 from bench.report.text import count
-from bench.stats.metrics import precision_at_top_k
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,9 +81,22 @@ def _line(whose: OfMethod, scored: Sequence[Scored], scores: Sequence[np.ndarray
     n = min(len(one.true) for one in scored)
     k = np.unique(np.geomspace(1, n, _POINTS).round().astype(int))
     pairs = [(score, one.true) for score, one in zip(scores, scored, strict=True)]
-    precision = np.array([[precision_at_top_k(x, y, int(one)) for one in k] for x, y in pairs])
+    precision = np.array([precision_at_k(x, y, k) for x, y in pairs])
     regret = np.array([regret_at_k(x, y, k) for x, y in pairs])
     return SearchLine(*whose.identity, tuple(one.seed for one in scored), n, k, precision, regret)
+
+
+def precision_at_k(predicted: np.ndarray, true: np.ndarray, k: Iterable[int]) -> np.ndarray:
+    """`bench.stats.metrics.precision_at_top_k` for each K in 1..n, in one order of the scores."""
+    order = np.argsort(-predicted, kind="stable")
+    _, group, size = np.unique(-true[order], return_inverse=True, return_counts=True)
+    score, better = -predicted[order], (np.cumsum(size) - size)[group]  # how many are truly better than each
+    found = []
+    for one in k:
+        start, end = (int(np.searchsorted(score, score[one - 1], side)) for side in ("left", "right"))
+        certain, border = better[:start] < one, better[start:end] < one
+        found.append(float((certain.sum() + (one - start) * border.mean()) / one))
+    return np.array(found)
 
 
 def regret_at_k(predicted: np.ndarray, true: np.ndarray, k: Iterable[int]) -> np.ndarray:
@@ -93,11 +105,11 @@ def regret_at_k(predicted: np.ndarray, true: np.ndarray, k: Iterable[int]) -> np
     The expected value over random ties, as everywhere in `bench.stats.metrics`, whose `regret` is K = 1.
     """
     order = np.argsort(-predicted, kind="stable")
-    score, true = predicted[order], true[order]
+    score, true = -predicted[order], true[order]
     best_so_far = np.maximum.accumulate(true)
     found = []
     for one in k:
-        start, end = (int(np.searchsorted(-score, -score[one - 1], side)) for side in ("left", "right"))
+        start, end = (int(np.searchsorted(score, score[one - 1], side)) for side in ("left", "right"))
         g, m = end - start, int(one) - start  # m are drawn from the g that tie at the border
         border = np.sort(true[start:end])[::-1][: g - m + 1]
         j = np.arange(g - m)

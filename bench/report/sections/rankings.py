@@ -16,7 +16,7 @@ from bench.report.scores import CORRELATIONS, GENERATOR_SEED, TAU, Method, OfMet
 from bench.report.sections.references import references
 from bench.report.text import STAR, by_column, count, estimate, listed, over_seeds, starred
 from bench.stats.evaluation import ReferenceRow
-from bench.stats.intervals import Estimate, OverSeeds
+from bench.stats.intervals import MANY_PAIRS, Estimate, OverSeeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,6 +171,8 @@ def _note(numbers: Rankings, columns: Sequence[str]) -> str:
     )
     text += " that differ in dead edges only, which no supernet can tell apart."
     text += " The last column is the parameter count’s tau-b over the very architectures of the row."
+    if any(len(row.seeds) > MANY_PAIRS for row in numbers.rows):
+        text += f" Of more than {MANY_PAIRS} seeds the bootstrap is to first order (docs/protocol.md)."
     if any(any(row.n_not_finite) for row in numbers.rows):
         text += " Scores that are NaN or minus infinity share the last place; infinity is the first."
     return text + (f" {STAR}" if any(row.asked for row in numbers.rows) else "")

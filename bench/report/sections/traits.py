@@ -38,10 +38,11 @@ def favours(study: StudyRuns) -> Favours | None:
     traits = study.space.traits()
     if not study.methods or not traits:
         return None
+    ranks = RanksOf(traits)
     rows = []
     for method in study.methods:
         columns = {
-            column: [_rhos(traits, scored.arch_index, scored.columns[column]) for scored in method.seeds]
+            column: [_rhos(ranks, scored.arch_index, scored.columns[column]) for scored in method.seeds]
             for column in method.columns
         }
         over = {
@@ -51,15 +52,30 @@ def favours(study: StudyRuns) -> Favours | None:
         score, *others = over
         rows.append(TraitsRow(*method.identity, over[score], {column: over[column] for column in others}))
     common = np.flatnonzero(study.common)
-    return Favours(study.space.label, _rhos(traits, common, study.truth[common]), tuple(rows))
+    return Favours(study.space.label, _rhos(ranks, common, study.truth[common]), tuple(rows))
 
 
-def _rhos(traits: Traits, index: np.ndarray, score: np.ndarray) -> dict[str, float]:
+class RanksOf:
+    """Midranks of traits, computed once for all seeds and methods with the same architectures."""
+
+    def __init__(self, traits: Traits) -> None:
+        self.traits = traits
+        self._made: dict[bytes, Traits] = {}
+
+    def among(self, index: np.ndarray) -> Traits:
+        """Of the architectures `index` `[n]`, `[n]` each."""
+        key = index.tobytes()
+        if key not in self._made:
+            self._made[key] = {name: midranks(values[index]) for name, values in self.traits.items()}
+        return self._made[key]
+
+
+def _rhos(traits: RanksOf, index: np.ndarray, score: np.ndarray) -> dict[str, float]:
     """Of scores `[n]` of the architectures `index` `[n]`; NaN if a score is not finite."""
     if not len(score) or not np.isfinite(score).all():
-        return dict.fromkeys(traits, float("nan"))
+        return dict.fromkeys(traits.traits, float("nan"))
     ranks = midranks(score)
-    return {name: pearson_r(midranks(values[index]), ranks) for name, values in traits.items()}
+    return {name: pearson_r(of_trait, ranks) for name, of_trait in traits.among(index).items()}
 
 
 def blocks(numbers: Favours) -> Sequence[Block]:
