@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 out=${OUT:-runs/field}
 sh scripts/run.sh run --benchmark digits201 --strategy '*' --seeds 1 --set sample=4000 --out "$out" "$@"
 .venv/bin/python run_bench.py leaderboard "$out" --benchmark digits201 --out "$out/leaderboard"
-.venv/bin/python run_bench.py tables "$out" --check --out "$out/tables"
+.venv/bin/python run_bench.py tables "$out" --out "$out/tables"
+.venv/bin/python run_bench.py tables "$out" --check

@@ -11,6 +11,7 @@ from bench.report.scores import TAU, Method, Scored
 from bench.report.text import NOT_KNOWN, by_column, interval, listed, number
 from bench.stats.intervals import Estimate, paired_difference
 
+_FEW = 10  # pairs without a difference that are listed with the reason
 ALL_PAIRS = 5  # methods of which all pairs are compared; of more, every method with two of them
 
 
@@ -112,7 +113,14 @@ def blocks(numbers: Differences) -> Sequence[Block]:
     heading = Heading("Differences between methods on the same seeds")
     if not numbers.pairs:
         return [heading, Paragraph("None: there is one method only.")]
-    columns = tuple(dict.fromkeys(name for one in numbers.pairs for name in one.by_column))
+    rows, left_out = numbers.pairs, ""
+    without = [one for one in rows if one.reason]
+    if len(without) > _FEW:
+        rows = tuple(one for one in rows if not one.reason)
+        left_out = f" {len(without)} pairs have none: {listed(list(dict.fromkeys(one.reason for one in without)))}."
+    if not rows:
+        return [heading, Paragraph(f"None can be told.{left_out}")]
+    columns = tuple(dict.fromkeys(name for one in rows for name in one.by_column))
     head = ("a", "b", "scores", "common seeds", "tau-b of a minus tau-b of b")
     few = ""
     if numbers.compared_with:
@@ -122,12 +130,12 @@ def blocks(numbers: Differences) -> Sequence[Block]:
         heading,
         TextTable(
             (*head, *(f"the same {by_column(name)}" for name in columns)),
-            tuple(_row(one, columns) for one in numbers.pairs),
+            tuple(_row(one, columns) for one in rows),
         ),
         Paragraph(
             "The mean over common seeds with its 95 % t-interval, which is about further seeds on these architectures. "
             "No correction for the number of pairs. Main and further rankings, such as inherited and retrained scores, "
-            "are not set against each other." + few
+            "are not set against each other." + few + left_out
         ),
     ]
 

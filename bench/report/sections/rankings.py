@@ -1,6 +1,7 @@
 """How well each method ranks: the main table, and its first column as the main picture."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN = CORRELATIONS[:2]
+
+_WORTH_A_COLUMN = 0.25  # of the rows; what few have, the parts of a score for example, is in results.json
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def _of_parameters(study: StudyRuns, method: Method) -> Estimate:
 
 def blocks(numbers: Rankings) -> Sequence[Block]:
     """The table and the picture."""
-    columns = tuple(dict.fromkeys(name for row in numbers.rows for name in row.tau_by_column))
+    counts = Counter(name for row in numbers.rows for name in row.tau_by_column)
+    columns = tuple(name for name, n in counts.items() if n >= _WORTH_A_COLUMN * len(numbers.rows))
     head = ("method", "scores", "seeds", "Kendall tau-b", "Spearman rho", "tau-b, connected only", "tau-b, live only")
     table = TextTable(
         (*head, *(f"tau-b {by_column(name)}" for name in columns), "parameter count’s tau-b here"),
