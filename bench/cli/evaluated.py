@@ -54,9 +54,9 @@ def evaluated(
     same = next((one for one in before if np.array_equal(np.sort(one.predictions.arch_index), np.sort(index))), None)
     if same is not None:
         return Evaluated(predictions, metrics, found, same.references)
-    closed = table.parameters[dataset], table.flops[dataset]
-    beside: dict[str, Any] = {"valid": target.valid, "rows": index, "others": costs}
-    references = reference_rows(target.true, *closed, target.of_seeds, **beside, **options)
+    options |= {"valid": target.valid, "rows": index, "others": costs}
+    of_networks = table.parameters[dataset], table.flops[dataset], target.of_seeds
+    references = reference_rows(target.true, *of_networks, **options)
     return Evaluated(predictions, metrics, found, references)
 
 

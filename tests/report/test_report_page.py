@@ -505,7 +505,8 @@ def test_folded_blocks_are_details_in_html_and_a_heading_in_markdown():
 
 
 def test_no_method_is_named_in_the_report():
-    known = {name.lower() for entry in methods().values() for name in (entry.info.name, entry.info.label)}
+    infos = [entry.info for entry in methods().values() if entry.info.paper != "closed form"]
+    known = {name.lower() for info in infos for name in (info.name, info.label)} - {"plain", "close"}  # plain words
     assert known
     for path in sorted((ROOT / "bench" / "report").rglob("*.py")):
         text = path.read_text().lower().replace("mngnas.", "")  # the package's own name
