@@ -191,7 +191,7 @@ SHAPES = {  # file -> tau-b that must come out, or what the refusal says
     "12_all_in_index_order.npy": 1.0,
     "13_json_lines.jsonl --column logmeasures.synflow": 1.0,
     "14_no_header.csv": 1.0,
-    "16_size_space.json": "NATS-Bench's size space",
+    "16_size_space.json": "is of NATS-Bench size, not of",
 }
 
 

@@ -82,7 +82,7 @@ def test_it_leaves_its_record_and_scores(finished):
 
 def test_only_what_is_needed_later_is_left(finished):
     names = {f.name for f in run_directory(finished, FAIRNAS).iterdir() if f.name[0] != "."}
-    assert names == {"job.json", "record.json", "scores.npz", "method.pt"}
+    assert names == {"job.json", "record.json", "scores.npz", "method.pt", "events.jsonl"}
 
 
 def test_equal_canonical_architectures_get_equal_scores(finished):
@@ -199,7 +199,7 @@ def test_a_supervised_run_without_its_table_is_an_error(tmp_path, monkeypatch):
     def unreachable(*_, **__):
         raise UserError("the table cannot be reached")
 
-    monkeypatch.setattr("bench.truth.load_table", unreachable)
+    monkeypatch.setattr("bench.study.begin._table", unreachable)
     with pytest.raises(UserError, match=r"^the table cannot be reached$"):
         made(directory, run)
     assert not is_finished(run_directory(directory, run))
