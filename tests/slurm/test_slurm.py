@@ -76,7 +76,7 @@ def cluster(tmp_path_factory):
 
 def command(environment, *arguments, **options):
     line = [sys.executable, str(ROOT / "run_bench.py"), *map(str, arguments)]
-    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=200, **options)
+    return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=600, **options)
 
 
 def until(condition, seconds=60):
