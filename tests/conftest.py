@@ -8,6 +8,12 @@ import torch
 from mngnas.data import download
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = ("test_slurm.py", "test_end_to_end.py", "test_contributing.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)
