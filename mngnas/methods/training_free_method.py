@@ -85,7 +85,8 @@ class TrainingFreeMethod(Method):
 
     def rankings(self) -> Sequence[Ranking]:
         """One, of all architectures."""
-        return [Ranking(SCORE, 0, self.by_canonical, self.chunk, self.passes_each)]
+        chunk = self.chunk * (4 if self.task.cores > 1 else 1)  # at the end of each some cores wait
+        return [Ranking(SCORE, 0, self.by_canonical, chunk, self.passes_each)]
 
     def scores(self, ranking: str, archs: Sequence[Arch]) -> Columns:
         """Each architecture by itself; one whose dead edges do not count as its canonical form."""
