@@ -31,7 +31,7 @@ from bench.files import read_bounded
 from mngnas.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.study.spec import PlannedRun, Study
+    from bench.study.spec import Study
     from bench.truth import Table
     from mngnas.data.datasets import ImageData
 
@@ -77,7 +77,7 @@ def _add(parser: argparse.ArgumentParser, strategies: str | None, n_seed: int, s
 
 def command(options: argparse.Namespace) -> None:
     """Run what is missing of a study, and make its report."""
-    from bench.study.begin import job_of
+    from bench.study.begin import begun, job_of
     from bench.study.spec import open_study
 
     study, table, images = _like(options) if options.like else _asked(options)
@@ -85,7 +85,7 @@ def command(options: argparse.Namespace) -> None:
     if options.executor == "local":
         check_device(study.device)
     for run in study.runs:
-        _check_method(study, run)
+        begun(study, out, run)  # what is wrong with a variant or with its space is told before anything starts
     if images:
         from bench.study.task import check_task
 
@@ -196,17 +196,6 @@ def _rows(path: Path) -> str:
     if not rows:
         raise UserError(f"{path} has no strategy in it")
     return ",".join(rows)
-
-
-def _check_method(study: "Study", run: "PlannedRun") -> None:
-    """What is wrong with a variant or with its space is told before anything starts."""
-    from bench.study.preset import method_config
-    from mngnas.methods.registry import check_space, method_entry
-    from mngnas.spaces import space_named
-
-    entry = method_entry(run.method, study.method_folders)
-    check_space(entry, space_named(study.space))
-    method_config(entry, study.preset, run.changes)
 
 
 def _not_packed(out: Path, jobs: list[Any]) -> list[Any]:

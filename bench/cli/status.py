@@ -4,7 +4,8 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from bench.study.watch import RunState
+
+    Show = Callable[[Sequence[RunState]], None]
 
 _SECONDS = 2.0  # between two looks at a terminal
 _SECONDS_PLAIN = 30.0  # elsewhere
@@ -41,10 +44,14 @@ def command(options: argparse.Namespace) -> None:
     states = run_states(options.study)
     if not options.follow:
         _print(states)
-    elif sys.stdout.isatty():
-        _follow(options.study, states, board)
     else:
-        _follow_plain(options.study, states, board)
+        with _live(states) if sys.stdout.isatty() else _told_now_and_then(states) as show:
+            while not _is_over(states):
+                time.sleep(_SECONDS)
+                states = run_states(options.study)
+                show(states)
+                if board:
+                    board.update()
     if board:
         board.update()
         print(line(f"for TensorBoard: tensorboard --logdir {board.out}"))
@@ -63,38 +70,29 @@ def _print(states: "Sequence[RunState]") -> None:
     print(line(summary(states)))
 
 
-def _follow(study: Path, states: "Sequence[RunState]", board: object) -> None:
+@contextmanager
+def _live(states: "Sequence[RunState]") -> "Iterator[Show]":
+    """A table that changes."""
     from rich.live import Live
 
-    from bench.study.watch import run_states
-
     with Live(_table(states), auto_refresh=False) as live:
-        while not _is_over(states):
-            time.sleep(_SECONDS)
-            states = run_states(study)
-            live.update(_table(states), refresh=True)
-            _update(board)
+        yield lambda now: live.update(_table(now), refresh=True)
 
 
-def _follow_plain(study: Path, states: "Sequence[RunState]", board: object) -> None:
-    from bench.study.watch import run_states, summary
+@contextmanager
+def _told_now_and_then(states: "Sequence[RunState]") -> "Iterator[Show]":
+    """A line at first, at the end, and every half minute."""
+    from bench.study.watch import summary
 
     print(line(summary(states)), flush=True)
-    told = time.monotonic()
-    while not _is_over(states):
-        time.sleep(_SECONDS)
-        states = run_states(study)
-        if time.monotonic() - told >= _SECONDS_PLAIN or _is_over(states):
-            print(line(summary(states)), flush=True)
-            told = time.monotonic()
-            _update(board)
+    told = [time.monotonic()]
 
+    def show(now: "Sequence[RunState]") -> None:
+        if time.monotonic() - told[0] >= _SECONDS_PLAIN or _is_over(now):
+            told[0] = time.monotonic()
+            print(line(summary(now)), flush=True)
 
-def _update(board: object) -> None:
-    from bench.study.watch import Board
-
-    if isinstance(board, Board):
-        board.update()
+    yield show
 
 
 def _is_over(states: "Sequence[RunState]") -> bool:
