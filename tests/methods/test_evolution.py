@@ -12,8 +12,8 @@ from bench.truth import Measure
 from bench.truth.sources import nb201 as compact
 from mngnas.errors import UserError
 from mngnas.methods.evolution import EvolutionConfig, EvolutionResult, evolve
-from mngnas.spaces.base import Space
 from mngnas.spaces.topology import CONV_3X3, EDGES, TOPOLOGY, live_graph
+from tests.spaces.bare import Bare
 
 ROOT = Path(mngnas.__file__).resolve().parents[1]
 ARCHS = TOPOLOGY.all_archs.astype(int)
@@ -316,27 +316,12 @@ def test_importing_needs_no_torch():
 # Another space
 
 
-class Uneven(Space):
+class Uneven(Bare):
     """Positions with different numbers of options; nothing is equivalent."""
 
     name = label = "uneven"
     positions = ("a", "b", "c")
     options = (("0", "1"), ("0", "1", "2", "3", "4", "5", "6"), ("0", "1", "2"))
-
-    def parse(self, arch_str):
-        return self.from_key(arch_str)
-
-    def to_str(self, arch):
-        return self.to_key(arch)
-
-    def parameters(self, archs, skeleton):
-        raise NotImplementedError
-
-    def flops(self, archs, skeleton, side):
-        raise NotImplementedError
-
-    def traits(self):
-        return {}
 
 
 @pytest.mark.parametrize("budget", [20, 1000])

@@ -8,7 +8,7 @@ from mngnas.methods.searcher import SearcherConfig
 from mngnas.methods.searchers.local_search import LocalSearch
 from mngnas.spaces.topology import TOPOLOGY
 from tests.methods.cases import ToyOracle, run
-from tests.spaces.two_options import TwoOptions
+from tests.spaces.bare import TwoOptions
 
 
 class Told(ToyOracle):

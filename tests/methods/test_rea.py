@@ -11,7 +11,7 @@ from mngnas.methods.searcher import Query
 from mngnas.methods.searchers.rea import ReaConfig, RegularisedEvolution
 from mngnas.spaces.topology import EDGES, TOPOLOGY
 from tests.methods.cases import ToyOracle, run
-from tests.spaces.two_options import TwoOptions
+from tests.spaces.bare import TwoOptions
 
 
 def rea(seed=0, **config):

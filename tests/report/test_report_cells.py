@@ -9,30 +9,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from bench.report.cells import SIZE, cell_svg, draw_cell, short
-from mngnas.spaces.base import Space
 from mngnas.spaces.topology import EDGES, NONE, OPERATIONS, TOPOLOGY, live_graph
+from tests.spaces.bare import Bare
 
 SOME = [(3, 3, 3, 3, 3, 3), (2, 1, 2, 3, 0, 4), (0, 1, 1, 4, 2, 0), (4, 3, 2, 1, 0, 3), (0, 0, 0, 0, 0, 0)]
 
 
-class Widths(Space):
+class Widths(Bare):
     name, label = "widths", "Widths"
     positions, options = ("first", "second", "third"), (("8", "16", "24"),) * 3
-
-    def parse(self, arch_str):
-        raise NotImplementedError
-
-    def to_str(self, arch):
-        raise NotImplementedError
-
-    def parameters(self, archs, skeleton):
-        raise NotImplementedError
-
-    def flops(self, archs, skeleton, side):
-        raise NotImplementedError
-
-    def traits(self):
-        return {}
 
 
 def drawn(space, arch):

@@ -14,7 +14,6 @@ from writing import TEXTS, VALUES, csv, names, naslib_digits, nested, string, tr
 from bench.scores import read
 from bench.scores.read import LeftOut, Predictions
 from mngnas.errors import UserError
-from mngnas.spaces import ArchitectureError, Space
 from mngnas.spaces.size import SIZE
 from mngnas.spaces.topology import EDGES, TOPOLOGY
 
@@ -433,35 +432,8 @@ def test_files_that_cannot_be_read(tmp_path):
 # ------------------------------------------------------------------------------------------------------ another space
 
 
-class Widths(Space):
-    """Five widths out of eight: keys are as long as indices."""
-
-    name, label = "widths", "widths"
-    positions = tuple("abcde")
-    options = (tuple(str(8 * w) for w in range(1, 9)),) * 5
-
-    def parse(self, arch_str):
-        try:
-            return tuple(self.options[0].index(width) for width in arch_str.strip().split(":"))
-        except ValueError as error:
-            raise ArchitectureError(f"{arch_str!r} has a width that is none") from error
-
-    def to_str(self, arch):
-        return ":".join(self.options[0][option] for option in arch)
-
-    def parameters(self, archs, skeleton):
-        raise NotImplementedError
-
-    def flops(self, archs, skeleton, side):
-        raise NotImplementedError
-
-    def traits(self):
-        raise NotImplementedError
-
-
 def test_another_space(write):
-    space = Widths()
-    read_all = partial(read.read_predictions, space=space, allow_unreadable=True)
+    read_all = partial(read.read_predictions, space=SIZE, allow_unreadable=True)
     found = read_all(write({"8:8:8:8:16": 1, "64:64:64:64:64": 2, "8:8:8:8:9": 3, "foo": 4}))
     assert (found.form, found.arch_index.tolist()) == ("architecture string", [1, 32767])
     assert (found.report.extra.count, found.report.unparsable.count) == (1, 1)
