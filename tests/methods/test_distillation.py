@@ -18,6 +18,7 @@ from mngnas.methods.mngnas.distillation import (
     teacher_features,
 )
 from mngnas.nets.cell_supernet import CellSupernet
+from mngnas.nets.supernet import Output
 from mngnas.spaces.skeleton import Skeleton
 
 ARCHS = [(3, 1, 2, 3, 4, 1), (2, 2, 3, 1, 3, 2), (1, 3, 3, 3, 1, 3), (4, 3, 1, 2, 3, 3)]
@@ -38,6 +39,10 @@ def teachers():
 @pytest.fixture
 def student():
     return CellSupernet(Skeleton(4, 1), seed=77)
+
+
+def features_only(features):
+    return Output(tuple(features), torch.zeros(0))
 
 
 def reference(features, teachers, alpha, batch):
@@ -65,8 +70,8 @@ def reference(features, teachers, alpha, batch):
 )
 def test_loss_and_distances_are_what_their_definitions_say(student, teachers, how):
     b = batch()
-    features = student(b.images, STUDENT).features
-    found = guide(features, STUDENT, teacher_features(teachers, b), how)
+    output = student(b.images, STUDENT)
+    features, found = output.features, guide(output, STUDENT, teacher_features(teachers, b), how)
     assert found.alpha.shape == found.distances.shape == (3, 4)
     torch.testing.assert_close(found.alpha.sum(1), torch.ones(3))
     torch.testing.assert_close(found.loss, reference(features, teachers, found.alpha, b), rtol=1e-4, atol=1e-5)
@@ -80,10 +85,10 @@ def test_loss_and_distances_are_what_their_definitions_say(student, teachers, ho
 
 def test_adaptive_is_the_nearest_combination_that_the_cap_allows(student, teachers):
     b = batch()
-    features, seen = student(b.images, STUDENT).features, teacher_features(teachers, b)
-    adaptive = guide(features, STUDENT, seen, Combination(cap=0.6))
-    free = guide(features, STUDENT, seen, Combination(cap=1.0))
-    uniform = guide(features, STUDENT, seen, Combination("uniform"))
+    output, seen = student(b.images, STUDENT), teacher_features(teachers, b)
+    features, adaptive = output.features, guide(output, STUDENT, seen, Combination(cap=0.6))
+    free = guide(output, STUDENT, seen, Combination(cap=1.0))
+    uniform = guide(output, STUDENT, seen, Combination("uniform"))
     assert free.loss <= adaptive.loss + 1e-6 < uniform.loss
     assert adaptive.alpha.max() <= 0.6 + 1e-5
     rng = np.random.default_rng(0)
@@ -97,28 +102,28 @@ def test_adaptive_is_the_nearest_combination_that_the_cap_allows(student, teache
 
 def test_single_is_the_teacher_of_lowest_loss_and_uniform_the_mean(student, teachers):
     b = batch()
-    features, seen = student(b.images, STUDENT).features, teacher_features(teachers, b)
-    single = guide(features, STUDENT, seen, Combination("single"))
+    output, seen = student(b.images, STUDENT), teacher_features(teachers, b)
+    single = guide(output, STUDENT, seen, Combination("single"))
     assert single.alpha.tolist() == [[0, 0, 0, 1]] * 3
-    assert guide(features, STUDENT, seen, Combination("uniform")).alpha.tolist() == [[0.25] * 4] * 3
+    assert guide(output, STUDENT, seen, Combination("uniform")).alpha.tolist() == [[0.25] * 4] * 3
 
 
 def test_the_student_is_never_its_own_teacher(student, teachers):
     b = batch()
     seen = teacher_features(teachers, b)
-    features = student(b.images, ARCHS[2]).features
+    output = student(b.images, ARCHS[2])
     for how in (Combination(), Combination("uniform"), Combination("single")):
-        alpha = guide(features, ARCHS[2], seen, how).alpha
+        alpha = guide(output, ARCHS[2], seen, how).alpha
         assert (alpha[:, 2] == 0).all()
         torch.testing.assert_close(alpha.sum(1), torch.ones(3))
     alone = teacher_features(teachers[2:3], b)
-    assert guide(features, ARCHS[2], alone, Combination()) is None
+    assert guide(output, ARCHS[2], alone, Combination()) is None
 
 
 def test_gradients_reach_the_student_alone(student, teachers):
     b = batch()
     before = [p.clone() for t in teachers for p in t.network.parameters()]
-    guide(student(b.images, STUDENT).features, STUDENT, teacher_features(teachers, b), Combination()).loss.backward()
+    guide(student(b.images, STUDENT), STUDENT, teacher_features(teachers, b), Combination()).loss.backward()
     assert student.stem.weight.grad.abs().sum() > 0
     assert student.cells[2].conv3x3.weight.grad[5].abs().sum() > 0
     assert student.head_weight.grad is None  # features end before the head
@@ -132,7 +137,7 @@ def test_the_gradient_is_that_of_the_weighted_single_losses(student, teachers):
     """The identity on which the coefficients rest: they cost no further backward pass."""
     b = batch()
     features = [f.detach().requires_grad_() for f in student(b.images, STUDENT).features]
-    found = guide(features, STUDENT, teacher_features(teachers, b), Combination())
+    found = guide(features_only(features), STUDENT, teacher_features(teachers, b), Combination())
     together = torch.autograd.grad(found.loss, features)
     weighted = 0.0
     for stage, s in enumerate(features):
@@ -147,7 +152,7 @@ def test_a_constant_feature_is_no_trouble(student, teachers):
     """A disconnected path has features that are zero everywhere."""
     b = batch()
     output = student(b.images, (0,) * 6)
-    found = guide(output.features, (0,) * 6, teacher_features(teachers, b), Combination())
+    found = guide(output, (0,) * 6, teacher_features(teachers, b), Combination())
     assert torch.isfinite(found.loss)
     assert torch.isfinite(found.alpha).all()
     (found.loss + output.logits.square().mean()).backward()
@@ -156,11 +161,11 @@ def test_a_constant_feature_is_no_trouble(student, teachers):
 
 def test_feature_distance(student):
     b = batch()
-    one, other = student(b.images, STUDENT).features, student(b.images, ARCHS[0]).features
+    one, other = student(b.images, STUDENT), student(b.images, ARCHS[0])
     assert feature_distance(one, one).item() == 0
     assert 0 < feature_distance(one, other).item() == pytest.approx(feature_distance(other, one).item())
-    leaves = [f.detach().requires_grad_() for f in one], [f.detach().requires_grad_() for f in other]
-    feature_distance(*leaves, towards=True).backward()
+    leaves = [[f.detach().requires_grad_() for f in output.features] for output in (one, other)]
+    feature_distance(*map(features_only, leaves), towards=True).backward()
     assert all(f.grad is None for f in leaves[0])
     assert all(f.grad is not None for f in leaves[1])
 
@@ -168,7 +173,7 @@ def test_feature_distance(student):
 def test_scale_and_shift_of_a_channel_do_not_matter(student):
     features = student(batch().images, STUDENT).features
     moved = [3.0 * f + 1.5 for f in features]
-    assert feature_distance(features, moved).item() == pytest.approx(0, abs=1e-3)
+    assert feature_distance(features_only(features), features_only(moved)).item() == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -193,14 +198,14 @@ def test_similarities_have_no_channels_and_no_scale():
     torch.testing.assert_close(similarities(x), (cosines - cosines.mean()) / cosines.std())
     assert similarities(x).shape == similarities(torch.randn(5, 8, 2, 2)).shape == (20,)
     twice = torch.cat([x, 3 * x + 1], 1)
-    assert feature_distance([x], [twice], match=SIMILARITIES).item() == pytest.approx(0, abs=1e-5)
-    assert feature_distance([x], [torch.randn(5, 6, 2, 2)], match=SIMILARITIES).item() > 0.1
+    assert feature_distance(features_only([x]), features_only([twice]), match=SIMILARITIES).item() == pytest.approx(0, abs=1e-5)
+    assert feature_distance(features_only([x]), features_only([torch.randn(5, 6, 2, 2)]), match=SIMILARITIES).item() > 0.1
 
 
 def test_guidance_by_similarities_reaches_the_student(student, teachers):
     b = batch()
     seen = teacher_features(teachers, b, SIMILARITIES)
-    found = guide(student(b.images, STUDENT).features, STUDENT, seen, Combination())
+    found = guide(student(b.images, STUDENT), STUDENT, seen, Combination())
     theirs = [similarities(t.network(b.images, t.arch).features[0]) for t in teachers]
     own = similarities(student(b.images, STUDENT).features[0])
     wanted = [((own - one) ** 2).mean().item() for one in theirs]

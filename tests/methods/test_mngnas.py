@@ -258,7 +258,7 @@ def test_a_guided_step_by_hand(schedule, factor):
     seen = teacher_features(method.pool, batch)
     for arch in archs:
         output = network(batch.images, arch)
-        guidance = guide(output.features, live_graph(arch), seen, Combination(cap=0.6))
+        guidance = guide(output, live_graph(arch), seen, Combination(cap=0.6))
         (F.cross_entropy(output.logits, batch.labels) + 3.0 * factor * guidance.loss).backward()
     expected = [p.grad.clone() for p in network.parameters()]
     network.zero_grad()
@@ -276,8 +276,8 @@ def test_perturbation_brings_neighbours_features_together_on_other_images():
         config = replace(SMALL, rounds=1, perturbation_weight=weight, perturbation_share=0.3, retraining_share=0.0)
         (teacher,) = with_a_pool(config, 400).pool
         with torch.no_grad():
-            own = teacher.network(held_out, teacher.arch).features
-            others = [teacher.network(held_out, near).features for near in TOPOLOGY.neighbours(teacher.arch)]
+            own = teacher.network(held_out, teacher.arch)
+            others = [teacher.network(held_out, near) for near in TOPOLOGY.neighbours(teacher.arch)]
             found[weight] = np.mean([feature_distance(own, other).item() for other in others])
     assert found[5.0] < 0.9 * found[0.0]
 
@@ -295,7 +295,7 @@ def test_the_pool_guides_retraining_and_its_price_is_counted():
     assert method.rankings()[1].passes_each == pytest.approx(30 * (1 + len(method.pool) / 3))
     loss, guidance = method.retraining_loss(method.supernet, arch, batch)
     output = method.supernet(batch.images, arch)
-    expected = guide(output.features, live_graph(arch), teacher_features(method.pool, batch), Combination()).loss
+    expected = guide(output, live_graph(arch), teacher_features(method.pool, batch), Combination()).loss
     assert guidance == expected > 0
     torch.testing.assert_close(loss, F.cross_entropy(output.logits, batch.labels) + expected)
     guided = method.scores(RETRAINED, [arch])["minus_loss"]

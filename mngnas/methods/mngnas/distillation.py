@@ -23,11 +23,12 @@ from torch.nn import functional as F
 from mngnas.data.images import Batch, to_device
 from mngnas.errors import UserError, unknown
 from mngnas.methods.mngnas.descent import capped_min_norm
-from mngnas.nets.supernet import Supernet
+from mngnas.nets.supernet import Output, Supernet
 from mngnas.spaces import Arch
 
 COEFFICIENTS = ("adaptive", "uniform", "single")
-FEATURES, SIMILARITIES = "features", "similarities"  # what is matched
+FEATURES, SIMILARITIES, ATTENTION, PREDICTIONS = "features", "similarities", "attention", "predictions"
+MATCHES = (FEATURES, SIMILARITIES, ATTENTION, PREDICTIONS)  # what is matched
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,13 @@ class Teacher:
 class TeacherFeatures:
     """What K teachers see in one batch."""
 
-    match: str  # FEATURES or SIMILARITIES
-
+    match: str  # one of `MATCHES`
+    pictures: int  # how many of the batch, its first ones
+    groups: int  # of these pictures, with coefficients of their own
     archs: tuple[Arch, ...]  # in canonical form
     losses: tuple[float, ...]  # of the teachers, `Teacher.loss`
-    stages: tuple[Tensor, ...]  # per stage, as `matched` gives it, float32 [K, D]
-    grams: Tensor  # mean products of two teachers' features, [stages, K, K]
+    stages: tuple[Tensor, ...]  # per stage, as `matched` gives it in groups, float32 [groups, K, D]
+    grams: Tensor  # mean products of two teachers' features, [stages, groups, K, K]
 
 
 @dataclass(frozen=True)
@@ -93,70 +95,102 @@ def similarities(features: Tensor) -> Tensor:
     return (cosines - cosines.mean()) / cosines.std().clamp_min(1e-6)
 
 
-def matched(features: Tensor, match: str) -> Tensor:
-    """What is compared of a stage's output `[b, c, h, w]`, flat."""
-    return _flat(normalised(features)) if match == FEATURES else similarities(features)
+def attention(features: Tensor) -> Tensor:
+    """Where a stage looks: squares summed over channels, standardised a picture; `[b, c, h, w]` to `[b, h * w]`.
+
+    Zagoruyko & Komodakis, ICLR 2017.
+    """
+    return _standardised(features.float().square().mean(1).flatten(1))
+
+
+def matched(output: Output, match: str, pictures: int | None = None) -> list[Tensor]:
+    """What is compared of a network's output on the first `pictures` of a batch, `[pictures, d]` a stage.
+
+    Predictions are one stage: logits, standardised a picture.
+    """
+    if match == PREDICTIONS:
+        return [_standardised(output.logits[:pictures].float())]
+    found = []
+    for features in output.features:
+        seen = features[:pictures]
+        if match == FEATURES:
+            found.append(normalised(seen).permute(0, 2, 3, 1).flatten(1))  # channels-last in memory: a view
+        else:
+            found.append(attention(seen) if match == ATTENTION else similarities(seen).view(len(seen), -1))
+    return found
+
+
+def _standardised(rows: Tensor) -> Tensor:
+    return (rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True).clamp_min(1e-6)
 
 
 @torch.no_grad()
-def teacher_features(teachers: Sequence[Teacher], batch: Batch, match: str = FEATURES) -> TeacherFeatures:
-    """One forward pass of each teacher (1/3 pass each)."""
-    outputs = [teacher.network(batch.images, teacher.arch) for teacher in teachers]
-    features = zip(*(output.features for output in outputs), strict=True)
-    stages = tuple(torch.stack([matched(f, match) for f in stage]) for stage in features)
-    grams = torch.stack([f @ f.T / f.shape[1] for f in stages])
+def teacher_features(
+    teachers: Sequence[Teacher], batch: Batch, match: str = FEATURES, pictures: int | None = None, groups: int = 1
+) -> TeacherFeatures:
+    """One forward pass of each teacher over the first `pictures` (default: all) of a batch, 1/3 pass each for all."""
+    images = batch.images[:pictures]
+    outputs = [matched(teacher.network(images, teacher.arch), match) for teacher in teachers]
+    stages = tuple(torch.stack([_grouped(f, groups) for f in stage], 1) for stage in zip(*outputs, strict=True))
+    grams = torch.stack([f @ f.mT / f.shape[-1] for f in stages])
     archs = tuple(t.network.space.canonical(t.arch) for t in teachers)
-    return TeacherFeatures(match, archs, tuple(teacher.loss for teacher in teachers), stages, grams)
+    return TeacherFeatures(
+        match, len(images), groups, archs, tuple(teacher.loss for teacher in teachers), stages, grams
+    )
 
 
-def guide(features: Sequence[Tensor], student: Arch, teachers: TeacherFeatures, how: Combination) -> Guidance | None:
-    """The guidance of a student `[b, c, h, w]` per stage by the combined teacher; None if it has no teacher but itself.
+def guide(output: Output, student: Arch, teachers: TeacherFeatures, how: Combination) -> Guidance | None:
+    """The guidance of a student, whose output is that of the teachers' whole batch, by the combined teacher.
 
-    `student` is its architecture in canonical form. A teacher whose architecture is the student's own is left out: the
-    nearest teacher wins, and that one would switch the guidance off.
+    None if it has no teacher but itself: `student` is its architecture in canonical form, and a teacher whose
+    architecture is the student's own is left out. The nearest teacher wins, and that one would switch the guidance off.
     """
     present = [arch != student for arch in teachers.archs]
     if not any(present):
         return None
-    flat = [matched(f, teachers.match) for f in features]
+    flat = [_grouped(one, teachers.groups) for one in matched(output, teachers.match, teachers.pictures)]
     with torch.no_grad():
         device = flat[0].device
-        products = torch.stack([f @ s / len(s) for f, s in zip(teachers.stages, flat, strict=True)])  # [stages, K]
-        squares = torch.stack([s @ s / len(s) for s in flat])[:, None]
-        distances = squares - 2 * products + teachers.grams.diagonal(dim1=1, dim2=2)
+        # [stages, groups, K] and [stages, groups, 1]
+        products = torch.stack(
+            [(f @ s[..., None])[..., 0] / s.shape[-1] for f, s in zip(teachers.stages, flat, strict=True)]
+        )
+        squares = torch.stack([s.square().mean(-1, keepdim=True) for s in flat])
+        distances = squares - 2 * products + teachers.grams.diagonal(dim1=-2, dim2=-1)
         # <S - F_i, S - F_j>, from products that are known already
-        grams = squares[:, :, None] - products[:, :, None] - products[:, None, :] + teachers.grams
+        grams = squares[..., None] - products[..., :, None] - products[..., None, :] + teachers.grams
         if how.coefficients == "single":
             best = min((loss, place) for place, loss in enumerate(teachers.losses) if present[place])[1]
             present = [place == best for place in range(len(present))]
         alpha, at_cap = _coefficients(grams, to_device(present, device), how)
-    loss = torch.stack([F.mse_loss(s, a @ f) for s, a, f in zip(flat, alpha, teachers.stages, strict=True)]).sum()
-    return Guidance(loss, alpha, at_cap, distances.clamp_min(0))
+    targets = [(a[:, None] @ f)[:, 0] for a, f in zip(alpha, teachers.stages, strict=True)]
+    loss = torch.stack([F.mse_loss(s, target) for s, target in zip(flat, targets, strict=True)]).sum()
+    return Guidance(loss, alpha.mean(1), at_cap, distances.mean(1).clamp_min(0))
 
 
 def _coefficients(grams: Tensor, present: Tensor, how: Combination) -> tuple[Tensor, Tensor]:
-    """Alpha `[stages, K]` and the share of stages at the cap, of Grams `[stages, K, K]`."""
-    stages, k, _ = grams.shape
+    """Alpha `[stages, groups, K]` and the share of them at the cap, of Grams `[stages, groups, K, K]`."""
+    stages, groups, k, _ = grams.shape
     if how.coefficients != "adaptive":
-        return (present / present.sum()).to(grams.dtype).expand(stages, k), torch.zeros((), device=grams.device)
+        even = (present / present.sum()).to(grams.dtype)
+        return even.expand(stages, groups, k), torch.zeros((), device=grams.device)
     cap = max(how.cap, 1 / k)
     if not how.per_stage:
         grams = grams.sum(0, keepdim=True)
-    alpha = capped_min_norm(grams, cap, present.expand(len(grams), k))
-    at_cap = (alpha.amax(1) >= cap - 1e-4).float().mean() if cap < 1 else torch.zeros((), device=grams.device)
-    return alpha.expand(stages, k), at_cap
+    alpha = capped_min_norm(grams, cap, present.expand(len(grams), groups, k))
+    at_cap = (alpha.amax(-1) >= cap - 1e-4).float().mean() if cap < 1 else torch.zeros((), device=grams.device)
+    return alpha.expand(stages, groups, k), at_cap
 
 
-def feature_distance(
-    one: Sequence[Tensor], other: Sequence[Tensor], towards: bool = False, match: str = FEATURES
-) -> Tensor:
-    """Sum over stages of the mean squared distance between what is matched of two networks, each `[b, c, h, w]`.
+def feature_distance(one: Output, other: Output, towards: bool = False, match: str = FEATURES) -> Tensor:
+    """Sum over stages of the mean squared distance between what is matched of two networks on the same pictures.
 
     `towards`: gradients reach `other` alone, so that it moves towards `one`.
     """
-    pairs = [(matched(a, match), matched(b, match)) for a, b in zip(one, other, strict=True)]
+    pairs = zip(matched(one, match), matched(other, match), strict=True)
     return torch.stack([F.mse_loss(b, a.detach() if towards else a) for a, b in pairs]).sum()
 
 
-def _flat(features: Tensor) -> Tensor:
-    return features.permute(0, 2, 3, 1).flatten()  # the memory order of channels-last tensors: a view
+def _grouped(rows: Tensor, groups: int) -> Tensor:
+    """Pictures' rows `[b, d]` to `[groups, b / groups * d]`."""
+    return rows.reshape(groups, -1)

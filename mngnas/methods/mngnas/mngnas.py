@@ -12,8 +12,10 @@ cross-entropy + weight * squared distance of its stage features to the combined 
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from mngnas.methods.mngnas.diary import GuidanceSums, diary_of
 from mngnas.methods.mngnas.distillation import (
     COEFFICIENTS,
     FEATURES,
+    MATCHES,
     SIMILARITIES,
     Combination,
     Guidance,
@@ -48,6 +51,7 @@ from mngnas.spaces import Arch
 from mngnas.train.loop import cosine, train
 
 _LOG_EVERY = 0.01  # share of the budget
+_RECENT = 200  # paths whose median cross-entropy tells the worse ones
 _PERTURBATION_BATCHES = 1_000_000  # the first of the further batches that perturbation takes: not those of retraining
 
 
@@ -58,14 +62,20 @@ class MngnasConfig(Settings):
     section = "mngnas"
     sampling: str = setting("fair", among=("fair", "uniform"))  # a step's paths: a strictly fair set, or one
     warmup: float = setting(0.3, 0, 0.999)  # share of the budget before the first round
-    rounds: int = setting(4, 0, 1000)  # T; 0 is plain training
+    until: float = setting(1.0, 0, 1)  # share of the budget at which guidance of the supernet ends, and with it rounds
+    rounds: int = setting(4, 0, 1000)  # T, spread evenly between the two; 0 is plain training
     pool: int = setting(4, 1, MAX_TEACHERS)  # K, teachers at most
     apart: int = setting(2, 1, 100)  # positions in which the canonical forms of two teachers differ at least
     weight: float = setting(1.0, 0, 1e6)  # lambda, of the guidance beside the cross-entropy
     schedule: str = setting("constant", among=("constant", "falling"))  # "falling": lambda to 0 along a cosine
     coefficients: str = setting("adaptive", among=COEFFICIENTS)  # "single": the teacher of lowest validation loss
     per_stage: bool = True  # coefficients for each stage, or one set for the network
-    match: str = setting("auto", among=("auto", FEATURES, SIMILARITIES))  # "auto": features, where shapes are alike
+    match: str = setting("auto", among=("auto", *MATCHES))  # "auto": features, where shapes are alike
+    part: float = setting(1.0, above=0, high=1)  # share of a batch's pictures that guides the supernet
+    groups: int = setting(1, 1, 1000)  # of these pictures, with coefficients of their own
+    reach: str = setting("all", among=("all", "cells"))  # whose weights guidance of the supernet changes
+    whom: str = setting("all", among=("all", "worse"))  # "worse": paths whose loss is above the running median
+    diverse: str = setting("edges", among=("edges", "features"))  # "features": of the two nearest the worse goes
     cap: float = setting(0.6, above=0, high=1)  # C, the largest coefficient
     guides: str = setting("both", among=("both", "supernet", "retraining"))  # whose training the pool guides
     candidates: int = setting(4, 1, 1000)  # M, architectures that are retrained in a round; with 1 none is
@@ -82,6 +92,8 @@ class MngnasConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.until <= self.warmup and self.rounds:
+            raise UserError(f"mngnas.until = {self.until} must be above warmup = {self.warmup}")
         if self.search_share + self.retraining_share + self.perturbation_share > 1 - self.warmup:
             raise UserError("mngnas: the shares of search, retraining and perturbation are more than warmup leaves")
 
@@ -89,6 +101,40 @@ class MngnasConfig(Settings):
     def combination(self) -> Combination:
         """How the pool's teachers become one."""
         return Combination(self.coefficients, self.per_stage, self.cap)
+
+
+class _StepGuidance:
+    """What each path of a step minimises; the teachers look at the step's batch once, if any path is guided."""
+
+    def __init__(self, method: "Mngnas", step: Step) -> None:
+        config = method.config
+        self.method, self.batch = method, step.batch
+        self.weight = config.weight * (cosine(step.spent) if config.schedule == "falling" else 1.0)
+        self.threshold = median(method.recent) if config.whom == "worse" and method.recent else -math.inf
+        self.cells = [*method.supernet.cells.parameters()] if config.reach == "cells" else []
+        self.teachers: TeacherFeatures | None = None
+        self.passes = 0.0  # of the teachers, and of a second pass backward
+
+    def __call__(self, arch: Arch, output: Output, cross_entropy: Tensor) -> Tensor:
+        """The loss of a path."""
+        method, config = self.method, self.method.config
+        if config.whom == "worse":
+            loss = float(cross_entropy.detach())
+            method.recent = [*method.recent[1 - _RECENT :], loss]
+            if loss <= self.threshold:
+                return cross_entropy
+        if self.teachers is None:
+            self.teachers = teacher_features(method.pool, self.batch, method.match, method.pictures, config.groups)
+            self.passes += len(method.pool) * self.teachers.pictures / len(self.batch.labels) / 3
+        guided, guidance = method.guided(cross_entropy, output, arch, self.teachers, self.weight)
+        if guidance is None:
+            return guided
+        method.sums.add(guidance)
+        if not self.cells:
+            return guided
+        (self.weight * guidance.loss).backward(inputs=self.cells, retain_graph=True)
+        self.passes += 2 / 3
+        return cross_entropy
 
 
 def _apart(one: Arch, other: Arch) -> int:
@@ -145,11 +191,15 @@ class Mngnas(SupernetMethod):
                 f"mngnas.match = {FEATURES!r} needs features of one shape, and those of {self.space.label} have several"
             )
         self.match = FEATURES if config.match != SIMILARITIES and alike else SIMILARITIES
+        self.pictures = max(1, round(config.part * task.training.batch_size))
+        if self.pictures % config.groups:
+            raise UserError(f"mngnas.groups = {config.groups} does not divide {self.pictures}, the pictures that guide")
         self.pool: list[Teacher] = []
+        self.recent: list[float] = []  # cross-entropies of the last paths, where the worse are guided
         self.rounds_done, self.teachers_made = 0, 0
         self.log: list[dict[str, Any]] = []  # means over stretches of guided training
         self.history: list[dict[str, Any]] = []  # one entry a round
-        self._sums = GuidanceSums()
+        self.sums = GuidanceSums()
         self._logged_at = 0.0
 
     # ------------------------------------------------------------------------------------------------------ training
@@ -163,36 +213,24 @@ class Mngnas(SupernetMethod):
         fair = config.sampling == "fair"
         archs = self.space.sample_strictly_fair(step.rng) if fair else self.space.sample_uniform(step.rng, 1)
         train_these = self.train_fair_set if fair else self.train_paths
-        if not self.pool or config.guides == "retraining":
+        if not self.pool or config.guides == "retraining" or step.spent >= config.until:
             result = train_these(step.batch, archs)
         else:
-            result = train_these(step.batch, archs, self._guided_loss(step))
-            extra += len(self.pool) / 3
+            guidance = _StepGuidance(self, step)
+            result = train_these(step.batch, archs, guidance)
+            extra += guidance.passes
             if step.spent - self._logged_at >= _LOG_EVERY:
                 self._flush(step.spent)
         return replace(result, passes=result.passes + extra)
 
     def _round_starts(self, number: int) -> float:
-        return self.config.warmup + (1 - self.config.warmup) * number / self.config.rounds
+        return self.config.warmup + (self.config.until - self.config.warmup) * number / self.config.rounds
 
-    def _guided_loss(self, step: Step) -> Callable[[Arch, Output, Tensor], Tensor]:
-        """What each path of a step minimises; the teachers look at the step's batch once."""
-        teachers = teacher_features(self.pool, step.batch, self.match)
-        weight = self.config.weight * (cosine(step.spent) if self.config.schedule == "falling" else 1.0)
-
-        def loss(arch: Arch, output: Output, cross_entropy: Tensor) -> Tensor:
-            guided, guidance = self._guided(cross_entropy, output, arch, teachers, weight)
-            if guidance is not None:
-                self._sums.add(guidance)
-            return guided
-
-        return loss
-
-    def _guided(
+    def guided(
         self, loss: Tensor, output: Output, arch: Arch, teachers: TeacherFeatures, weight: float
     ) -> tuple[Tensor, Guidance | None]:
         """A path's loss with the teachers' guidance added; nothing guides a path that is the only teacher's."""
-        guidance = guide(output.features, self.space.canonical(arch), teachers, self.config.combination)
+        guidance = guide(output, self.space.canonical(arch), teachers, self.config.combination)
         return (loss, None) if guidance is None else (loss + weight * guidance.loss, guidance)
 
     # ---------------------------------------------------------------------------------------------------- the rounds
@@ -275,7 +313,7 @@ class Mngnas(SupernetMethod):
         loss = F.cross_entropy(output.logits, batch.labels)
         if self.pool and self.config.guides != "supernet":
             teachers = teacher_features(self.pool, batch, self.match)
-            loss, guidance = self._guided(loss, output, arch, teachers, self.config.weight)
+            loss, guidance = self.guided(loss, output, arch, teachers, self.config.weight)
             if guidance is not None:
                 return loss, guidance.loss.detach()
         return loss, torch.zeros((), device=loss.device)
@@ -298,10 +336,10 @@ class Mngnas(SupernetMethod):
             parts = []
             for path, output in zip(drawn, outputs, strict=True):
                 part = F.cross_entropy(output.logits, batch.labels)
-                parts.append(self._guided(part, output, path, teachers, config.weight)[0] if teachers else part)
+                parts.append(self.guided(part, output, path, teachers, config.weight)[0] if teachers else part)
             loss = torch.stack(parts).sum()
-            own, towards = outputs[0].features, config.perturbation == "towards"
-            apart = torch.stack([feature_distance(own, o.features, towards, self.match) for o in outputs[1:]]).mean()
+            own, towards = outputs[0], config.perturbation == "towards"
+            apart = torch.stack([feature_distance(own, o, towards, self.match) for o in outputs[1:]]).mean()
             (loss + config.perturbation_weight * apart).backward()
             return apart.detach()
 
@@ -317,15 +355,26 @@ class Mngnas(SupernetMethod):
                 _apart(self.space.canonical(one.arch), self.space.canonical(k.arch)) >= self.config.apart for k in kept
             ):
                 kept.append(one)
+        if self.config.diverse == "features" and len(kept) > self.config.pool:
+            kept.remove(self._redundant(kept))
         self.pool = sorted(kept[: self.config.pool], key=lambda t: t.number)
+
+    def _redundant(self, teachers: Sequence[Teacher]) -> Teacher:
+        """The worse of the two whose features are nearest; teachers come best first."""
+        seen = teacher_features(teachers, self.further_batch(_PERTURBATION_BATCHES - 1), self.match)
+        grams = seen.grams.sum((0, 1))
+        norms = grams.diagonal()
+        distances = (norms[:, None] + norms - 2 * grams).tolist()
+        pairs = [(distances[i][j], j) for j in range(len(teachers)) for i in range(j)]
+        return teachers[min(pairs)[1]]
 
     # ------------------------------------------------------------------------------------------------ diary and state
 
     def _flush(self, spent: float) -> None:
-        if self._sums.count:
+        if self.sums.count:
             numbers = [teacher.number for teacher in self.pool]
-            self.log.append({"spent": spent, "teachers": numbers, **self._sums.means()})
-        self._sums, self._logged_at = GuidanceSums(), spent
+            self.log.append({"spent": spent, "teachers": numbers, **self.sums.means()})
+        self.sums, self._logged_at = GuidanceSums(), spent
 
     def watched(self) -> Mapping[str, float]:
         """The supernet's, and how many rounds and teachers there are."""
@@ -343,7 +392,8 @@ class Mngnas(SupernetMethod):
             "teachers_made": self.teachers_made,
             "log": self.log,
             "history": self.history,
-            "sums": [self._sums.count, self._sums.values, self._logged_at],
+            "recent": self.recent,
+            "sums": [self.sums.count, self.sums.values, self._logged_at],
         }
         return super().state_dict() | own
 
@@ -357,5 +407,6 @@ class Mngnas(SupernetMethod):
             self.pool.append(Teacher(number, tuple(arch), network, loss))
         self.rounds_done, self.teachers_made = state["rounds_done"], state["teachers_made"]
         self.log, self.history = state["log"], state["history"]
+        self.recent = state["recent"]
         count, values, self._logged_at = state["sums"]
-        self._sums = GuidanceSums(count, values)
+        self.sums = GuidanceSums(count, values)
