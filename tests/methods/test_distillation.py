@@ -198,8 +198,12 @@ def test_similarities_have_no_channels_and_no_scale():
     torch.testing.assert_close(similarities(x), (cosines - cosines.mean()) / cosines.std())
     assert similarities(x).shape == similarities(torch.randn(5, 8, 2, 2)).shape == (20,)
     twice = torch.cat([x, 3 * x + 1], 1)
-    assert feature_distance(features_only([x]), features_only([twice]), match=SIMILARITIES).item() == pytest.approx(0, abs=1e-5)
-    assert feature_distance(features_only([x]), features_only([torch.randn(5, 6, 2, 2)]), match=SIMILARITIES).item() > 0.1
+    assert feature_distance(features_only([x]), features_only([twice]), match=SIMILARITIES).item() == pytest.approx(
+        0, abs=1e-5
+    )
+    assert (
+        feature_distance(features_only([x]), features_only([torch.randn(5, 6, 2, 2)]), match=SIMILARITIES).item() > 0.1
+    )
 
 
 def test_guidance_by_similarities_reaches_the_student(student, teachers):

@@ -24,6 +24,7 @@ from bench.report.sections.picks import picks
 from bench.report.sections.trace import best_so_far, traces
 from bench.report.sections.trace import csv_rows as trace_rows
 from bench.report.sections.traits import favours
+from bench.report.sections.transfer import transfer
 from bench.stats.intervals import seed_spread
 from bench.stats.metrics import kendall_tau_b, precision_at_top_k, regret
 from bench.study.brief import BriefTraining, load_brief, save_brief
@@ -398,3 +399,34 @@ def test_best_scored_is_precision_and_regret_beside_chance(full):
     rows = list(best_scored_rows(found))
     assert rows[0] == ("inherited", "Guided", "guided", N_ARCH, 0, 1, line.precision[0, 0], line.regret[0, 0])
     assert len(rows) == sum(one.precision.size for g in found.groups for one in (*g.methods, *g.baselines))
+
+
+# ------------------------------------------------------------------------------------------------------------ transfer
+
+
+def test_transfer_is_the_same_scores_against_another_truth(table, tmp_path):
+    rng = np.random.default_rng(5)
+    elsewhere = table.values(TARGET).astype(np.float64) + 0.02 * rng.normal(size=(N_ARCH, 3))
+    elsewhere[::7] = NOT_KNOWN
+    far = Measure("photographs", TARGET.split, TARGET.epochs)
+    wider = replace(table, measures={**table.measures, far: elsewhere.astype(np.float32)})
+    small_study(tmp_path, wider, ("plain",), (0, 1))
+    study = read(tmp_path, wider)
+    found = transfer(study)
+    (row,) = found.rows
+    assert list(row.taus) == [TARGET, far]
+    for target in (TARGET, far):
+        by_hand = []
+        for run in study.runs:
+            scored, true = run.scores.rankings["inherited"], wider.mean(target)
+            known = np.isfinite(true[scored.arch_index])
+            by_hand.append(kendall_tau_b(scored.score[known], true[scored.arch_index][known]))
+        assert list(row.taus[target].values) == pytest.approx(by_hand)
+    common = np.flatnonzero(study.common & np.isfinite(wider.mean(far)))
+    assert found.n == len(common) < study.common.sum()
+    assert found.parameters[far] == kendall_tau_b(study.parameters[common], wider.mean(far)[common])
+    assert found.own == {far: kendall_tau_b(study.truth[common], wider.mean(far)[common])}
+
+
+def test_one_data_set_has_no_transfer(full):
+    assert transfer(full) is None

@@ -30,6 +30,7 @@ from bench.report.sections import (
     tops,
     trace,
     traits,
+    transfer,
     variants,
 )
 
@@ -40,6 +41,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     variants.SECTION,
     differences.SECTION,
     tops.SECTION,
+    transfer.SECTION,
     picks.SECTION,
     drawn_picks.SECTION,
     trace.SECTION,
