@@ -7,7 +7,7 @@ import pytest
 
 from bench.report.runs import read_runs
 from bench.report.scores import GENERATOR_SEED, TAU
-from bench.report.sections.differences import differences, standards
+from bench.report.sections.differences import FURTHER, differences, standards
 from bench.report.sections.opening import opening
 from bench.report.sections.rankings import SHOWN, csv_rows, rankings, scores_cell
 from bench.report.sections.references import references
@@ -190,6 +190,9 @@ def test_differences_are_paired_by_seed(full):
     assert one.by_score.values == pytest.approx(np.subtract(a, b))
     by_loss = [row.tau_by_column["minus_loss"].values for row in full.once(rankings).rows[:2]]
     assert one.by_column["minus_loss"].difference == paired_difference(*by_loss)
+    for metric in FURTHER:
+        values = [method.values(metric) for method in full.methods[:2]]
+        assert one.further[metric.name].difference == paired_difference(*values)
     assert found.compared_with == ()
 
 

@@ -1,4 +1,4 @@
-"""Differences between methods on the same seeds."""
+"""Differences between methods on the same seeds: by tau-b, and by what else a search cares for."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,17 @@ from bench.report.runs import StudyRuns
 from bench.report.scores import TAU, Method, Scored
 from bench.report.text import NOT_KNOWN, by_column, interval, listed, number
 from bench.stats.intervals import Estimate, paired_difference
+from bench.stats.metrics import Metric, named
 
 _FEW = 10  # pairs without a difference that are listed with the reason
+FURTHER = named(("spearman_rho", "kendall_tau_b_top_10_percent", "regret"))
+_HEADS = ("rho", "tau-b, true top 10\u00a0%", "regret, percent points")
 ALL_PAIRS = 5  # methods of which all pairs are compared; of more, every method with two of them
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Tau-b of one method minus that of another, by one column of their scores."""
+    """A metric of one method minus that of another, by one column of their scores."""
 
     values: tuple[float, ...]  # of the common seeds
     difference: Estimate  # their mean and its interval over seeds
@@ -33,6 +36,7 @@ class Difference:
     seeds: tuple[int, ...]
     by_score: Paired | None
     by_column: Mapping[str, Paired]  # by each other column that both have
+    further: Mapping[str, Paired | None]  # by the score, in each of `FURTHER`
     reason: str = ""  # why there is no difference
 
 
@@ -79,7 +83,7 @@ def difference(a: Method, b: Method) -> Difference:
     common = tuple(seed for seed in of_a if seed in of_b)
 
     def nothing(seeds: tuple[int, ...], reason: str) -> Difference:
-        return Difference(a.label, b.label, a.scores, seeds, None, {}, reason)
+        return Difference(a.label, b.label, a.scores, seeds, None, {}, {}, reason)
 
     if len(common) < 2:
         return nothing(common, f"{len(common) or 'no'} common seed{'' if common else 's'}: two are needed")
@@ -93,12 +97,13 @@ def difference(a: Method, b: Method) -> Difference:
         return nothing(seeds, "tau is undefined for a constant score")
     columns = {name: _paired(defined, name) for name in a.columns[1:] if name in b.columns[1:]}
     by_column = {name: found for name, found in columns.items() if found}
-    return Difference(a.label, b.label, a.scores, seeds, by_score, by_column)
+    further = {metric.name: _paired(defined, "", metric) for metric in FURTHER}
+    return Difference(a.label, b.label, a.scores, seeds, by_score, by_column, further)
 
 
-def _paired(pairs: Sequence[tuple[Scored, Scored]], column: str) -> Paired | None:
-    """None where tau is not defined for both in two seeds."""
-    values = [(a.value(TAU, column), b.value(TAU, column)) for a, b in pairs]
+def _paired(pairs: Sequence[tuple[Scored, Scored]], column: str, metric: Metric = TAU) -> Paired | None:
+    """None where the metric is not defined for both in two seeds."""
+    values = [(a.value(metric, column), b.value(metric, column)) for a, b in pairs]
     if len(values) < 2 or not all(math.isfinite(x) and math.isfinite(y) for x, y in values):
         return None
     found = paired_difference([x for x, _ in values], [y for _, y in values])
@@ -129,13 +134,13 @@ def blocks(numbers: Differences) -> Sequence[Block]:
     return [
         heading,
         TextTable(
-            (*head, *(f"the same {by_column(name)}" for name in columns)),
+            (*head, *(f"the same {by_column(name)}" for name in columns), *_HEADS),
             tuple(_row(one, columns) for one in rows),
         ),
         Paragraph(
             "The mean over common seeds with its 95 % t-interval, which is about further seeds on these architectures. "
-            "No correction for the number of pairs. Main and further rankings, such as inherited and retrained scores, "
-            "are not set against each other." + few + left_out
+            "No correction for the number of pairs. The last columns are by the score; less regret is better. Main and "
+            "further rankings, such as inherited and retrained scores, are not set against each other." + few + left_out
         ),
     ]
 
@@ -143,11 +148,14 @@ def blocks(numbers: Differences) -> Sequence[Block]:
 def _row(one: Difference, columns: Sequence[str]) -> tuple[str, ...]:
     found = [one.by_score, *(one.by_column.get(name) for name in columns)]
     cells = [_cell(paired.difference) if paired else NOT_KNOWN for paired in found]
+    for metric in FURTHER:
+        paired, scale = one.further.get(metric.name), 100 if metric.name == "regret" else 1
+        cells.append(_cell(paired.difference, scale) if paired else NOT_KNOWN)
     return one.a, one.b, one.scores, str(len(one.seeds)), *([one.reason, *cells[1:]] if one.reason else cells)
 
 
-def _cell(one: Estimate) -> str:
-    return f"{number(one.value)}\n{interval(one.ci_low, one.ci_high)}"
+def _cell(one: Estimate, scale: float = 1) -> str:
+    return f"{number(scale * one.value)}\n{interval(scale * one.ci_low, scale * one.ci_high)}"
 
 
 SECTION = Section("differences", differences, blocks)
