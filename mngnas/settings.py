@@ -111,6 +111,7 @@ class Augmentation(Settings):
 
 
 BATCH_NORM_MODES = ("batch", "recalibrated")
+SCORES = ("accuracy", "minus_loss")  # as the columns are called
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class ScoringConfig(Settings):
     batch_norm: str = setting("batch", among=BATCH_NORM_MODES)  # "recalibrated": fixed on training images first
     recalibration_images: int = setting(500, 2)
     noise: float = setting(0.0, 0, 1000)  # standard deviation of the noise added to the images, full range 0..1
+    score: str = setting("accuracy", among=SCORES)  # what one-shot methods rank by; the other is kept beside it
 
     def __post_init__(self) -> None:
         super().__post_init__()

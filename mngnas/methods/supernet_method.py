@@ -189,7 +189,7 @@ class SupernetMethod(Method):
         return found
 
     def scores(self, ranking: str, archs: Sequence[Arch]) -> Columns:
-        """One-shot accuracy and minus the loss of each architecture."""
+        """One-shot accuracy and minus the loss of each architecture, the score first."""
         if ranking == INHERITED:
             return self._inherited(archs)
         if ranking == RETRAINED:
@@ -205,7 +205,13 @@ class SupernetMethod(Method):
         for network, where in places.items():
             found = self.scorer([archs[place] for place in where], network)
             accuracy[where], minus_loss[where] = found.accuracy, -found.loss
-        return {"accuracy": accuracy, "minus_loss": minus_loss}
+        return self._columns(accuracy, minus_loss)
+
+    def _columns(self, accuracy: np.ndarray, minus_loss: np.ndarray) -> Columns:
+        """The score first."""
+        columns = {"accuracy": accuracy, "minus_loss": minus_loss}
+        first = self.task.scoring.score
+        return {first: columns[first], **columns}
 
     def _retrained(self, arch: Arch) -> Columns:
         """After some steps of its own from the inherited weights; every architecture sees the same batches."""
@@ -220,7 +226,7 @@ class SupernetMethod(Method):
 
         train(network.parameters(), task.retraining, task.retraining.steps, backward)
         found = self.scorer([arch], network)
-        return {"accuracy": found.accuracy, "minus_loss": -found.loss}
+        return self._columns(found.accuracy, -found.loss)
 
     def outcome(self) -> Outcome:
         """Costs, proposal and diary."""

@@ -11,7 +11,7 @@ from mngnas.methods.registry import method_entry
 from mngnas.methods.supernet_method import INHERITED, RETRAINED, Step, SupernetMethod
 from mngnas.nets.build import build_supernet, fair_set_step
 from mngnas.seeds import Stream, generator, retraining_batches
-from mngnas.settings import RetrainingConfig
+from mngnas.settings import SCORES, RetrainingConfig
 from mngnas.spaces.topology import TOPOLOGY
 from tests.methods.cases import ARCHS, METHODS, Case, all_scores, bits, case, done, make, make_task, run, weights
 from tests.train.pictures import learnable_data
@@ -301,3 +301,15 @@ def test_scores_are_by_the_tasks_images():
     large = method_entry("spos").load()(small.config, make_task(data=data))
     assert torch.equal(weights(small), weights(large))
     assert bits(small.scores(INHERITED, ARCHS)) != bits(large.scores(INHERITED, ARCHS))
+
+
+def test_the_score_is_the_column_that_the_task_says():
+    found = {}
+    for score in SCORES:
+        task = make_task()
+        spos = method_entry("spos").load()
+        method = spos(spos.Config(), replace(task, scoring=replace(task.scoring, score=score)))
+        found[score] = method.scores(INHERITED, ARCHS)
+        assert next(iter(found[score])) == score
+    for name in SCORES:
+        assert found["accuracy"][name].tolist() == found["minus_loss"][name].tolist()
