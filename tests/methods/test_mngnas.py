@@ -23,7 +23,15 @@ from tests.methods.cases import ARCHS, bits, make_task, run, weights
 from tests.train.pictures import learnable_images
 
 SMALL = MngnasConfig(
-    warmup=0.2, rounds=3, pool=2, candidates=2, search_share=0.1, retraining_share=0.15, perturbation_share=0.1
+    sampling="fair",
+    part=1.0,
+    warmup=0.2,
+    rounds=3,
+    pool=2,
+    candidates=2,
+    search_share=0.1,
+    retraining_share=0.15,
+    perturbation_share=0.1,
 )
 PASSES = 200
 
@@ -178,7 +186,7 @@ def test_the_best_teachers_stay():
 def test_without_rounds_it_is_fairnas_bit_for_bit():
     fair = method_entry("fairnas").load()
     other = run(fair(fair.Config(), make_task(passes=100)))
-    plain = run(mngnas(MngnasConfig(rounds=0), 100))
+    plain = run(mngnas(MngnasConfig(rounds=0, sampling="fair"), 100))
     assert torch.equal(weights(plain), weights(other))
     assert plain.passes == other.passes
     assert bits(plain.scores(RETRAINED, ARCHS[:1])) == bits(other.scores(RETRAINED, ARCHS[:1]))
@@ -187,7 +195,7 @@ def test_without_rounds_it_is_fairnas_bit_for_bit():
 def test_without_rounds_and_fairness_it_is_spos_bit_for_bit():
     single = method_entry("spos").load()
     other = run(single(single.Config(), make_task(passes=20)))
-    plain = run(mngnas(MngnasConfig(rounds=0, sampling="uniform"), 20))
+    plain = run(mngnas(MngnasConfig(rounds=0), 20))
     assert torch.equal(weights(plain), weights(other))
 
 

@@ -60,7 +60,7 @@ class MngnasConfig(Settings):
     """Every choice of the method; shares are of the whole budget of forward-backward passes."""
 
     section = "mngnas"
-    sampling: str = setting("fair", among=("fair", "uniform"))  # a step's paths: a strictly fair set, or one
+    sampling: str = setting("uniform", among=("uniform", "fair"))  # a step's paths: one, or a strictly fair set
     warmup: float = setting(0.3, 0, 0.999)  # share of the budget before the first round
     until: float = setting(1.0, 0, 1)  # share of the budget at which guidance of the supernet ends, and with it rounds
     rounds: int = setting(4, 0, 1000)  # T, spread evenly between the two; 0 is plain training
@@ -71,7 +71,7 @@ class MngnasConfig(Settings):
     coefficients: str = setting("adaptive", among=COEFFICIENTS)  # "single": the teacher of lowest validation loss
     per_stage: bool = True  # coefficients for each stage, or one set for the network
     match: str = setting("auto", among=("auto", *MATCHES))  # "auto": features, where shapes are alike
-    part: float = setting(1.0, above=0, high=1)  # share of a batch's pictures that guides the supernet
+    part: float = setting(0.25, above=0, high=1)  # share of a batch's pictures that guides the supernet
     groups: int = setting(1, 1, 1000)  # of these pictures, with coefficients of their own
     reach: str = setting("all", among=("all", "cells"))  # whose weights guidance of the supernet changes
     whom: str = setting("all", among=("all", "worse"))  # "worse": paths whose loss is above the running median
