@@ -30,7 +30,7 @@ SMALL = {
     "enas": {"candidates": 10, "draws": 5},
     "te-nas": {"batch_size": 6},
 }
-LONGER = {"darts-v2": 250, "sdarts-adv": 200, "setn": 200}  # passes, where steps take many of them
+LONGER = {"darts-v2": 250, "mngnas": 200, "sdarts-adv": 200, "setn": 200}  # passes, where steps take many of them
 TRAINING = TrainingConfig(passes=120, batch_size=16, weight_decay=0.0)
 SHORT = Skeleton(channels=4, cells=1, stages=2)
 EARLY = 6  # steps
