@@ -15,6 +15,7 @@ backward pass.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -112,12 +113,31 @@ def matched(output: Output, match: str, pictures: int | None = None) -> list[Ten
         return [_standardised(output.logits[:pictures].float())]
     found = []
     for features in output.features:
-        seen = features[:pictures]
+        seen = first_pictures(features, len(features) if pictures is None else pictures)
         if match == FEATURES:
             found.append(normalised(seen).permute(0, 2, 3, 1).flatten(1))  # channels-last in memory: a view
         else:
             found.append(attention(seen) if match == ATTENTION else similarities(seen).view(len(seen), -1))
     return found
+
+
+def first_pictures(features: Tensor, n: int) -> Tensor:
+    """The first n of `[b, c, h, w]`; unlike that of a slice the gradient is channels-last, which all before it needs."""
+    found: Tensor = _FirstPictures.apply(features, n)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _FirstPictures(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, n: int) -> Tensor:
+        ctx.shape = features.shape
+        return features[:n]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        padded = torch.empty(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last)
+        padded[: len(grad)], padded[len(grad) :] = grad, 0
+        return padded, None
 
 
 def _standardised(rows: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ class _StepGuidance:
         if guidance is None:
             return guided
         method.sums.add(guidance)
-        if not self.cells:
+        if not self.cells or not guidance.loss.requires_grad:  # of a disconnected path it does not
             return guided
         (self.weight * guidance.loss).backward(inputs=self.cells, retain_graph=True)
         self.passes += 2 / 3
