@@ -1,0 +1,71 @@
+"""The work of retraining: one job trains a supernet again, others take architectures from it, or from scratch."""
+
+import json
+import time
+from collections.abc import Callable
+
+import torch
+
+from bench.files import write_atomically
+from bench.study.begin import begin, begun
+from bench.study.brief_work import Alone, finite
+from bench.study.jobs import Job
+from bench.study.parts import one_by_one
+from bench.study.retrain import GUIDED, SCRATCH, SUPERNET, TRAINED, steps_of
+from bench.study.run import train_again, trained
+from bench.study.spec import PlannedRun, load_study
+from bench.study.task import make_task
+from bench.study.work import Report
+from mngnas.methods.supernet_method import SupernetMethod
+from mngnas.seeds import BRIEF_TRAINING, stand_alone_weights
+from mngnas.train.scoring import Scores
+
+Train = Callable[[int, int], Scores]  # official index, steps -> scores [1]
+
+
+def train_supernet(job: Job, report: Report) -> None:
+    """Train the supernet of a run again; it stays in the job's directory."""
+    torch.set_num_threads(1)
+    weights = train_again(begin(job, SUPERNET), report)
+    write_atomically(job.directory / TRAINED, json.dumps({"weights": weights}).encode())
+
+
+def execute(job: Job, report: Report) -> None:
+    """Train each of the job's architectures for each of its lengths; what is found is written after each one."""
+    torch.set_num_threads(1)
+    price, train = _from_scratch(job) if job.arguments["way"] == SCRATCH else _from_supernet(job)
+    names = ("way", "run", "seed", "weights", "lengths")
+    about = {name: job.arguments[name] for name in names} | {"price": price}
+
+    def find(index: int) -> dict[str, list[float]]:
+        found = {}
+        for passes in job.arguments["lengths"]:
+            began, steps = time.perf_counter(), steps_of(passes, price)
+            scores = finite(train(index, steps), index, steps)
+            seconds = round(time.perf_counter() - began, 3)
+            # Six digits: less than a picture in an accuracy, and no more than float32 has in a loss.
+            found[str(passes)] = [round(float(scores.accuracy[0]), 6), float(f"{scores.loss[0]:.6g}"), seconds]
+        return found
+
+    one_by_one(job, about, find, report)
+
+
+def _from_scratch(job: Job) -> tuple[float, Train]:
+    """First weights that no run, table or brief training has."""
+    seed = int(job.arguments["seed"])
+    alone = Alone(make_task(load_study(job.directory.parent), seed))
+    first = BRIEF_TRAINING + seed
+    return 1.0, lambda index, steps: alone.trained(index, stand_alone_weights(first, index), steps)
+
+
+def _from_supernet(job: Job) -> tuple[float, Train]:
+    study, run = job.directory.parent, PlannedRun(**job.arguments["of"])
+    method = trained(begun(load_study(study), study / (SUPERNET + run.name), run))
+    assert isinstance(method, SupernetMethod)
+    guided = job.arguments["way"] == GUIDED
+
+    def train(index: int, steps: int) -> Scores:
+        found = method.retrained(method.space.from_index(index), steps, guided=guided)
+        return Scores(found["accuracy"], -found["minus_loss"])
+
+    return method.retraining_price() if guided else 1.0, train
