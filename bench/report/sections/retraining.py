@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from bench.study.retrain import Found, Line, Retrained
 
+_BESIDE = 0.07  # of the distance between two lengths: from one way to the next
 RHO = next(metric for metric in CORRELATIONS if metric.name == "spearman_rho")
 WAYS = {
     "guided": "the supernet’s weights, guided",
@@ -39,6 +40,7 @@ class Point:
     """One length of training."""
 
     passes: int  # of an architecture
+    seeds: tuple[int, ...]
     steps: tuple[int, ...]  # batches that these pay for, of each seed
     seconds: float  # of an architecture with its scoring: the median, mean over seeds
     tau: OverSeeds
@@ -208,11 +210,13 @@ def _way(same: _Same, way: str, of_seeds: "Mapping[int, Found]") -> Way:
     lengths = sorted({passes for found in of_seeds.values() for passes in found.by_passes})
     points = []
     for passes in lengths:
-        those = [found for found in of_seeds.values() if passes in found.by_passes]
+        seeds = tuple(seed for seed, found in of_seeds.items() if passes in found.by_passes)
+        those = [of_seeds[seed] for seed in seeds]
         accuracy, loss, seconds = ([same.score(found, passes, column) for found in those] for column in range(3))
         points.append(
             Point(
                 passes,
+                seeds,
                 tuple(found.steps(passes) for found in those),
                 float(np.mean(np.median(seconds, axis=1))),
                 same.correlation(TAU, accuracy),
@@ -273,7 +277,7 @@ def blocks(numbers: Retraining) -> Sequence[Block]:
 
 def _caption(numbers: Retraining) -> str:
     seeds = sorted({seed for method in numbers.methods for way in method.ways for seed in way.seeds})
-    several = " Band: 95 % over seeds, cut at the edges; thin: each seed." if len(seeds) > 1 else ""
+    several = " Bars: 95 % over seeds, cut at the edges; thin: each seed." if len(seeds) > 1 else ""
     ceiling = numbers.ceiling[TAU.name].value
     return (
         f"Tau-b of the validation accuracy of {numbers.n_arch:,} random architectures with the ground truth, after "
@@ -368,7 +372,7 @@ def csv_rows(numbers: Retraining) -> Iterator[CsvRow]:
         for point in way.points:
             about = label, strategy, way.way
             columns = (point.steps, point.tau.values, point.rho.values, point.tau_by_loss.values)
-            for seed, steps, tau, rho, by_loss in zip(way.seeds, *columns, strict=False):
+            for seed, steps, tau, rho, by_loss in zip(point.seeds, *columns, strict=True):
                 yield *about, seed, point.passes, steps, "", tau, "", "", rho, by_loss, numbers.n_arch
             s, means = point.tau.spread, (point.rho.spread.mean, point.tau_by_loss.spread.mean)
             spent = point.passes, float(np.mean(point.steps)), point.seconds
@@ -406,39 +410,29 @@ def _ends(numbers: Retraining) -> tuple[float, float]:
 
 
 def plot_retraining(ax: "Axes", numbers: Retraining, method: OfSupernet | None) -> "Axes":
-    """Tau-b of each way against the passes of an architecture."""
+    """Tau-b of each way against the passes of an architecture, which stand at equal distances."""
     ways = [*(method.ways if method else ()), *([numbers.scratch] if numbers.scratch else [])]
+    lengths = sorted({point.passes for way in ways for point in way.points})
     for way in ways:
-        look, x = look_of(list(WAYS).index(way.way)), [point.passes for point in way.points]
+        number = list(WAYS).index(way.way)
+        look = look_of(number)
+        x = np.array([lengths.index(point.passes) for point in way.points]) + _BESIDE * (number - 1)
         spreads = [point.tau.spread for point in way.points]
-        low, high = [one.ci_low for one in spreads], [one.ci_high for one in spreads]
-        ax.fill_between(x, low, high, color=look["color"], alpha=0.13, linewidth=0)
-        for place in range(len(way.seeds) if len(way.seeds) > 1 else 0):
-            y = [point.tau.values[place] if place < len(point.tau.values) else math.nan for point in way.points]
-            ax.plot(x, y, color=look["color"], linewidth=0.6, alpha=0.5)
-        ax.plot(x, [one.mean for one in spreads], **look, label=WAYS[way.way])
+        for seed in way.seeds if len(way.seeds) > 1 else ():
+            y = [dict(zip(point.seeds, point.tau.values, strict=True)).get(seed, math.nan) for point in way.points]
+            ax.plot(x, y, color=look["color"], linewidth=0.5, alpha=0.35)
+        half = [one.ci_high - one.mean for one in spreads]
+        ax.errorbar(x, [one.mean for one in spreads], half, **look, elinewidth=1, capsize=2, label=WAYS[way.way])
     for estimates, style, label in (
         (numbers.parameters, "--", "parameter count"),
         (numbers.ceiling, ":", numbers.name_of_ceiling),
     ):
-        if math.isfinite(estimates[TAU.name].value):
-            ax.axhline(
-                estimates[TAU.name].value, color=REFERENCE, linestyle=style, linewidth=1.2, label=label, zorder=1
-            )
-    _passes_axis(ax, sorted({point.passes for way in ways for point in way.points}))
+        tau = estimates[TAU.name].value
+        if math.isfinite(tau):
+            ax.axhline(tau, color=REFERENCE, linestyle=style, linewidth=1.2, label=label, zorder=1)
+    ax.set_xticks(range(len(lengths)), [f"{passes:,}" for passes in lengths])
+    ax.grid(visible=False, axis="x")
     return ax
-
-
-def _passes_axis(ax: "Axes", lengths: Sequence[int]) -> None:
-    """Logarithmic from the shortest training on, with a tick at every length."""
-    from matplotlib.ticker import NullLocator
-
-    positive = [passes for passes in lengths if passes]
-    if positive:
-        ax.set_xscale("symlog", linthresh=positive[0], linscale=0.6)
-        ax.set_xlim(-0.15 * positive[0] if 0 in lengths else 0.9 * positive[0], positive[-1] * 1.1)
-    ax.set_xticks(lengths, [f"{passes:,}" for passes in lengths])
-    ax.xaxis.set_minor_locator(NullLocator())
 
 
 SECTION = Section("retraining", retraining, blocks)
