@@ -75,12 +75,17 @@ def take_in(study: Path, jobs: str, keep: Callable[[Sequence[Part]], None], *, f
     Those that somebody is at work in are left alone, and with `failed=False` those that say why they failed are not
     removed.
     """
-    places = [path for path in sorted(study.glob(jobs)) if path.is_dir() and Lease(path).acquire()]
-    found = [read_part(place / RESULT) or read_part(place / PART) for place in places]
-    keep([part for part in found if part is not None])
-    for place in places:
-        if failed or not (place / ERROR).exists():
-            shutil.rmtree(place, ignore_errors=True)
+    leases = [Lease(path) for path in sorted(study.glob(jobs)) if path.is_dir()]
+    ours = [lease for lease in leases if lease.acquire()]
+    try:
+        found = [read_part(one.directory / RESULT) or read_part(one.directory / PART) for one in ours]
+        keep([part for part in found if part is not None])
+        for one in ours:
+            if failed or not (one.directory / ERROR).exists():
+                shutil.rmtree(one.directory, ignore_errors=True)
+    finally:
+        for one in ours:
+            one.release()
 
 
 def save_sealed(path: Path, content: Mapping[str, Any], indent: int | None = None) -> None:

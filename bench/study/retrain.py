@@ -60,6 +60,7 @@ class Found:
     price: float  # passes of one step
     weights: str  # digest of the supernet's, see `bench.study.run.train_again`; "" from scratch
     by_passes: dict[int, dict[int, Measured]]  # passes of an architecture -> official index -> what came of it
+    device: str = ""  # whose seconds these are
 
     def steps(self, passes: int) -> int:
         """Batches that so many passes pay for."""
@@ -82,7 +83,7 @@ def save_retrained(study: Path, retrained: Retrained) -> None:
     archs = sorted({i for found in retrained.values() for one in found.by_passes.values() for i in one})
     lines = [
         asdict(line)
-        | {"price": found.price, "weights": found.weights}
+        | {"price": found.price, "weights": found.weights, "device": found.device}
         | {"passes": {str(n): _columns(archs, found.by_passes[n]) for n in sorted(found.by_passes)}}
         for line, found in sorted(retrained.items(), key=lambda one: (one[0].seed, one[0].run, one[0].way))
     ]
@@ -111,7 +112,7 @@ def _parsed(content: Mapping[str, Any]) -> Retrained:
         line, price = Line(str(one["way"]), str(one["run"]), int(one["seed"])), float(one["price"])
         if line.way not in WAYS or not 1 <= price < HUGE or min(archs, default=0) < 0:
             raise ValueError(f"{line} at {price} passes a step is none")
-        retrained[line] = Found(price, str(one["weights"]), by_passes)
+        retrained[line] = Found(price, str(one["weights"]), by_passes, str(one["device"]))
     return retrained
 
 
@@ -282,7 +283,7 @@ def _with_parts(directory: Path, retrained: Retrained, *, failed: bool = True) -
         for part in parts:
             about = part.about
             line = Line(about["way"], about["run"], about["seed"])
-            of_line = found.setdefault(line, Found(about["price"], about["weights"], {}))
+            of_line = found.setdefault(line, Found(about["price"], about["weights"], {}, about["device"]))
             for index, of_lengths in part.found.items() if of_line.weights == about["weights"] else ():
                 for passes, numbers in of_lengths.items():
                     of_line.by_passes.setdefault(int(passes), {})[index] = _measured(numbers)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import torch
 
 from bench.files import write_atomically
+from bench.provenance import device_name
 from bench.study.begin import begin, begun
 from bench.study.brief_work import Alone, finite
 from bench.study.jobs import Job
 from bench.study.parts import one_by_one
 from bench.study.retrain import GUIDED, SCRATCH, SUPERNET, TRAINED, steps_of
 from bench.study.run import train_again, trained
-from bench.study.spec import PlannedRun, load_study
+from bench.study.spec import PlannedRun, Study, load_study
 from bench.study.task import make_task
 from bench.study.work import Report
 from mngnas.methods.supernet_method import SupernetMethod
@@ -33,9 +34,10 @@ def train_supernet(job: Job, report: Report) -> None:
 def execute(job: Job, report: Report) -> None:
     """Train each of the job's architectures for each of its lengths; what is found is written after each one."""
     torch.set_num_threads(1)
-    price, train = _from_scratch(job) if job.arguments["way"] == SCRATCH else _from_supernet(job)
+    study = load_study(job.directory.parent)
+    price, train = _from_scratch(job, study) if job.arguments["way"] == SCRATCH else _from_supernet(job, study)
     names = ("way", "run", "seed", "weights", "lengths")
-    about = {name: job.arguments[name] for name in names} | {"price": price}
+    about = {name: job.arguments[name] for name in names} | {"price": price, "device": device_name(study.device)}
 
     def find(index: int) -> dict[str, list[float]]:
         found = {}
@@ -50,17 +52,17 @@ def execute(job: Job, report: Report) -> None:
     one_by_one(job, about, find, report)
 
 
-def _from_scratch(job: Job) -> tuple[float, Train]:
+def _from_scratch(job: Job, study: Study) -> tuple[float, Train]:
     """First weights that no run, table or brief training has."""
     seed = int(job.arguments["seed"])
-    alone = Alone(make_task(load_study(job.directory.parent), seed))
+    alone = Alone(make_task(study, seed))
     first = BRIEF_TRAINING + seed
     return 1.0, lambda index, steps: alone.trained(index, stand_alone_weights(first, index), steps)
 
 
-def _from_supernet(job: Job) -> tuple[float, Train]:
-    study, run = job.directory.parent, PlannedRun(**job.arguments["of"])
-    method = trained(begun(load_study(study), study / (SUPERNET + run.name), run))
+def _from_supernet(job: Job, study: Study) -> tuple[float, Train]:
+    run = PlannedRun(**job.arguments["of"])
+    method = trained(begun(study, job.directory.parent / (SUPERNET + run.name), run))
     assert isinstance(method, SupernetMethod)
     guided = job.arguments["way"] == GUIDED
 

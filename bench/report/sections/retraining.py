@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from bench.report.look import REFERENCE, WIDTH, foremost, left_out, legend, look
 from bench.report.page import Block, Csv, CsvRow, Heading, Paragraph, Picture, Section, TextTable
 from bench.report.runs import StudyRuns
 from bench.report.scores import CORRELATIONS, GENERATOR_SEED, TAU, Method, OfMethod
-from bench.report.text import count, estimate, interval, number, over_seeds
+from bench.report.text import count, estimate, interval, listed, number, over_seeds
 from bench.stats.evaluation import reference_rows
 from bench.stats.intervals import Estimate, OverSeeds, bootstrap_difference, bootstrap_means, paired_difference
 from bench.stats.metrics import Metric
@@ -92,6 +92,7 @@ class Retraining:
     parameters: Mapping[str, Estimate]  # kendall_tau_b and spearman_rho; the next likewise
     ceiling: Mapping[str, Estimate]
     name_of_ceiling: str
+    devices: tuple[str, ...]  # on which the architectures were trained
     unfinished: int  # lines and lengths that are left out, since fewer than half of the architectures have them
 
 
@@ -150,14 +151,13 @@ def retraining(study: StudyRuns) -> Retraining | None:
         parameters.estimates,
         ceiling.estimates,
         ceiling.label,
+        tuple(sorted({found.device for found in retrained.values() if found.device})),
         unfinished,
     )
 
 
 def _finished(retrained: "Retrained") -> "tuple[Retrained, tuple[int, ...], int]":
     """Without what was cut short, the architectures that all the rest has, and how many lengths were left out."""
-    from bench.study.retrain import Found
-
     most = max((len(one) for found in retrained.values() for one in found.by_passes.values()), default=0)
     kept: Retrained = {}
     archs: set[int] | None = None
@@ -168,7 +168,7 @@ def _finished(retrained: "Retrained") -> "tuple[Retrained, tuple[int, ...], int]
         for one in whole.values():
             archs = set(one) if archs is None else archs & set(one)
         if whole:
-            kept[line] = Found(found.price, found.weights, whole)
+            kept[line] = replace(found, by_passes=whole)
     return kept, tuple(sorted(archs or ())), left
 
 
@@ -321,6 +321,8 @@ def _about_costs(numbers: Retraining) -> str:
             f"{guided}; trained again for this, {method.n_same:,} of {method.n_compared:,} inherited accuracies are "
             "those of the study’s runs."
         )
+    if numbers.devices:
+        text += f" Seconds are those of {listed(numbers.devices)}."
     if numbers.unfinished:
         text += f" {numbers.unfinished} lengths of single seeds are unfinished and left out."
     return text
