@@ -283,8 +283,9 @@ def _caption(numbers: Retraining) -> str:
         f"Tau-b of the validation accuracy of {numbers.n_arch:,} random architectures with the ground truth, after "
         "each was trained alone for so many forward-backward passes: from the weights of a supernet, with the method’s "
         "guidance or by the cross-entropy alone, and from scratch. Each length is a training of its own with a "
-        f"learning rate that falls to zero; 0 are the first weights as they are.{several} Over the same "
-        f"architectures: dashed, the parameter count, {number(numbers.parameters[TAU.name].value)}; dotted, "
+        f"learning rate that falls to zero; 0 are the first weights as they are. Lengths stand at equal "
+        f"distances.{several} Over the same architectures: dashed, the parameter count, "
+        f"{number(numbers.parameters[TAU.name].value)}; dotted, "
         f"{numbers.name_of_ceiling}, {number(ceiling)}." + left_out(numbers.methods)
     )
 
