@@ -5,13 +5,27 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench.cli import brief, data, evaluate, leaderboard, listing, pack, query, report, run, speed, status, tables
+from bench.cli import (
+    brief,
+    data,
+    evaluate,
+    leaderboard,
+    listing,
+    pack,
+    query,
+    report,
+    retrain,
+    run,
+    speed,
+    status,
+    tables,
+)
 from bench.cli.options import PROGRAM, Parser, defaults
 from bench.cli.terminal import line, streams
 from mngnas.errors import UserError
 
 # In the order of --help.
-COMMANDS = (listing, data, run, status, query, evaluate, leaderboard, report, tables, brief, pack, speed)
+COMMANDS = (listing, data, run, status, query, evaluate, leaderboard, report, tables, brief, retrain, pack, speed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -157,17 +157,13 @@ def _images_of(names: Iterable[str], folders: tuple[Path, ...], dataset: str, mi
 
 def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData | None]":
     """The study that another study's file describes, whatever its preset was called."""
-    from bench.study.preset import PROTOCOL
-    from bench.study.spec import load_study
+    from bench.study.spec import check_protocol, load_study
 
     given = [f"--{name}" for name in _LIKE_ALONE if getattr(options, name) is not None]
     if given:
         raise UserError(f"--like says what {', '.join(given)} would say: give only one of the two")
     study = load_study(options.like)
-    if study.protocol != PROTOCOL:
-        raise UserError(
-            f"{options.like} is of protocol {study.protocol}, this is {PROTOCOL}: check out its commit first"
-        )
+    check_protocol(options.like, study)
     options.benchmark = study.benchmark
     options.mirror = options.mirror or study.mirror
     if options.archive is None and study.archive and Path(study.archive).exists():

@@ -108,13 +108,16 @@ class Begun:
         )
 
 
-def begin(job: Job) -> Begun:
-    """The run of a job; raises `UserError` for one that was changed, or whose method does not run there."""
+def begin(job: Job, before: str = "") -> Begun:
+    """The run of a job; raises `UserError` for one that was changed, or whose method does not run there.
+
+    The job's directory is named like the run, with `before` before it.
+    """
     try:
         run = PlannedRun(**job.arguments)
     except TypeError as error:
         raise UserError(f"{job.directory} does not say which run it is") from error
-    if run.name != job.directory.name:
+    if before + run.name != job.directory.name:
         raise UserError(f"{job.directory} is to hold another run, {run.name}: its job.json was changed")
     return begun(load_study(job.directory.parent), job.directory, run)
 

@@ -5,6 +5,7 @@ method is supervised: such a one is handed an oracle and has that in its record.
 `bench.study.search`.
 """
 
+import hashlib
 import io
 import time
 from collections.abc import Iterator, Sequence
@@ -42,10 +43,31 @@ def execute(job: Job, report: Report) -> None:
     _Run(begin(job), report).finish()
 
 
+def train_again(begun: Begun, report: Report) -> str:
+    """Only the training of a run: nothing is scored, and its last checkpoint is what is left.
+
+    Returns a digest of the weights: on the same kind of processor the same bits come out.
+    """
+    run = _Run(begun, report, scores=False)
+    run.train()
+    digest = hashlib.sha256()
+    for one in _weights(run.method):
+        digest.update(one.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def trained(begun: Begun) -> Method:
+    """The method as `train_again` left it; raises `UserError` if it did not come to its end there."""
+    method = _Run(begun, lambda _status: None, scores=False).method
+    if not method.done:
+        raise UserError(f"{begun.directory} holds no trained supernet: it was changed; delete it to start again")
+    return method
+
+
 class _Run:
     """The state of one run between two checkpoints."""
 
-    def __init__(self, begun: Begun, report: Report) -> None:
+    def __init__(self, begun: Begun, report: Report, *, scores: bool = True) -> None:
         self.begun, self.directory, self.run, self.report = begun, begun.directory, begun.run, report
         self.preset: Preset = begun.study.preset
         self.task = make_task(begun.study, self.run.seed)
@@ -53,6 +75,8 @@ class _Run:
         self.method: Method = begun.entry.load()(begun.config, self.task, *([self.oracle] if self.oracle else []))
         self.space = self.task.space
         self.curve_archs = curve_archs(self.space, self.preset)
+        self.moments = np.linspace(0, 1, self.preset.curve.points + 1) if scores else np.empty(0)
+        self.scores_at_the_end = scores
         self.curve: list[dict[str, Any]] = []  # one entry a point: costs so far, and columns
         self.scored: dict[str, dict[str, list[float]]] = {}  # ranking -> column -> of the first of its architectures
         self.ranking_seconds: dict[str, float] = {}
@@ -64,7 +88,11 @@ class _Run:
         self.phase, self.said_at = "", 0.0
         self.saved_at, self.told_at, self.checkpoint_seconds = time.monotonic(), 0.0, checkpoint_seconds()
         self._resume()
-        self.events.write("began", steps=self.method.steps, spent=self.method.spent)
+
+    def train(self) -> None:
+        """Advance to the end, and keep what is there then."""
+        self._advance()
+        self._save()
 
     def finish(self) -> None:
         """Advance, score, write the record."""
@@ -83,7 +111,8 @@ class _Run:
     # -------------------------------------------------------------------------------------------- advancing and scoring
 
     def _advance(self) -> None:
-        method, points = self.method, np.linspace(0, 1, self.preset.curve.points + 1)
+        method, points = self.method, self.moments
+        self.events.write("began", steps=method.steps, spent=method.spent)
         if method.done and not method.steps:  # nothing will change, so there is no curve
             return
         self._tell(TRAINING)
@@ -169,7 +198,7 @@ class _Run:
         if phase == TRAINING and method.spent:
             total = method.outcome().cost.seconds / method.spent
             left = total * (1 - method.spent)
-        for place, ranking in enumerate(method.rankings()):
+        for place, ranking in enumerate(method.rankings() if self.scores_at_the_end else ()):
             each = self.seconds_each.get(ranking.name, ranking.seconds_each)
             wanted = len(self._distinct(ranking))
             missing = wanted - len(next(iter(self.scored.get(ranking.name, {}).values()), ()))

@@ -101,6 +101,12 @@ def open_study(directory: Path, study: Study) -> Study:
     return study
 
 
+def check_protocol(place: Path, study: Study) -> None:
+    """Raise `UserError` if the same settings and seeds gave other scores when the study was made."""
+    if study.protocol != PROTOCOL:
+        raise UserError(f"{place} is of protocol {study.protocol}, this is {PROTOCOL}: check out its commit first")
+
+
 def save_study(directory: Path, study: Study) -> None:
     """Write STUDY/study.json; raises `UserError`."""
     path, content = directory / STUDY, _to_json(study)

@@ -41,6 +41,8 @@ KINDS = {  # module and function, imported when a job of the kind comes
     "run": ("bench.study.run", "execute"),
     "search": ("bench.study.search", "execute"),
     "brief training": ("bench.study.brief_work", "execute"),
+    "supernet": ("bench.study.retrain_work", "train_supernet"),
+    "retraining": ("bench.study.retrain_work", "execute"),
     "digits201": ("bench.digits201.job", "execute"),
 }
 LIGHT = {"search"}  # kinds of which one process had better do many: starting one takes longer than the job

@@ -9,6 +9,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -193,7 +194,7 @@ class SupernetMethod(Method):
         if ranking == INHERITED:
             return self._inherited(archs)
         if ranking == RETRAINED:
-            found = [self._retrained(arch) for arch in archs]
+            found = [self.retrained(arch, self.task.retraining.steps) for arch in archs]
             return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
         return super().scores(ranking, archs)
 
@@ -213,18 +214,21 @@ class SupernetMethod(Method):
         first = self.task.scoring.score
         return {first: columns[first], **columns}
 
-    def _retrained(self, arch: Arch) -> Columns:
-        """After some steps of its own from the inherited weights; every architecture sees the same batches."""
-        task = self.task
+    def retrained(self, arch: Arch, steps: int, *, guided: bool = True) -> Columns:
+        """Scores `[1]` after some steps of its own from the inherited weights; all architectures see the same batches.
+
+        Without guidance the cross-entropy is what is minimised, whatever `retraining_loss` adds to it.
+        """
+        task, loss_of = self.task, self.retraining_loss if guided else partial(SupernetMethod.retraining_loss, self)
         network = copy.deepcopy(self.network_of(arch)).requires_grad_(True)
 
         def backward(step: int) -> Tensor:
             batch = task.training_batch(step, retraining_batches(task.seed))
-            loss, watched = self.retraining_loss(network, arch, batch)
+            loss, watched = loss_of(network, arch, batch)
             loss.backward()
             return watched
 
-        train(network.parameters(), task.retraining, task.retraining.steps, backward)
+        train(network.parameters(), task.retraining, steps, backward)
         found = self.scorer([arch], network)
         return self._columns(found.accuracy, -found.loss)
 

@@ -64,6 +64,8 @@ def test_list_names_everything(capsys):
         (f"run --seeds {'9' * 5000}", "(5000 characters)' is not a positive whole number"),
         ("pack NOWHERE", "there is no study directory"),
         ("brief NOWHERE", "is not a study: it has no study.json"),
+        ("retrain NOWHERE", "is not a study: it has no study.json"),
+        ("retrain NOWHERE --passes 5,many", "'many' is not a positive whole number"),
         ("run --benchmark digits201 --preset cpus", "unknown preset 'cpus'; did you mean 'cpu'?"),
         ("run --seeds many", "'many' is not a positive whole number"),
         ("run --seeds 5-", "'5-' is neither a number of seeds nor a range such as 5-14"),

@@ -16,6 +16,7 @@ WORDS = {
         "ablate",
         "report",
         "brief",
+        "retrain",
         "pack",
         "data",
         "evaluate",
@@ -77,6 +78,7 @@ OWN = {  # options that a command has: with others it goes no further
     "ablate": WORDS["option"][:15],
     "report": WORDS["option"][11:18],
     "brief": ["--archs", "--steps", "--jobs"],
+    "retrain": ["--archs", "--passes", "--strategy", "--seeds", "--jobs"],
     "evaluate": [*WORDS["option"][:2], *WORDS["option"][11:21]],
     "query": ["--benchmark", "--mirror", "--archive", "--json", "--svg", "--latency", "--digits-order"],
     "leaderboard": [*WORDS["option"][:2], "--out", "--common", "--published", *WORDS["option"][11:21]],
@@ -133,7 +135,7 @@ def drawn(draw: random.Random, places) -> list[str]:
     words = [draw.choice(WORDS["command"][: len(COMMANDS)]) if draw.random() < 0.9 else draw.choice(WORDS["command"])]
     if words == ["data"]:
         words.append(draw.choice(WORDS["action"]))
-    if words[0] in ("report", "brief", "pack", "evaluate", "leaderboard", "query", "status", "tables"):
+    if words[0] in ("report", "brief", "retrain", "pack", "evaluate", "leaderboard", "query", "status", "tables"):
         words.append(draw.choice(WORDS["value"]))
     for _ in range(draw.randrange(5)):
         own = OWN.get(words[0]) if draw.random() < 0.8 else None

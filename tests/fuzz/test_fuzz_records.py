@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from bench.cli.terminal import line
-from bench.study.brief import BriefTraining, load_brief, read_part, save_brief, write_part
+from bench.study.brief import BriefTraining, load_brief, save_brief
 from bench.study.checkpoint import CHECKPOINT, PREVIOUS, load_checkpoint, save_checkpoint
 from bench.study.jobs import LEASE, STATUS, Job, Lease, Status, load_job, load_status, save_status
+from bench.study.parts import Part, read_part, write_part
 from bench.study.records import MethodRef, RunRecord
+from bench.study.retrain import Found, Line, load_retrained, save_retrained
 from bench.study.scores import Curve, RunScores, Scores, scores_digest, scores_to_arrays
 from bench.study.spec import PlannedRun, load_study, open_study
 from bench.study.store import load_runs, pack_runs, save_run
@@ -198,21 +200,24 @@ def test_damaged_leases_and_heartbeats(tmp_path):
         lease.release()
 
 
-def test_damaged_brief_training(tmp_path):
+def test_damaged_trainings_of_single_architectures(tmp_path):
     draw = random.Random(11)
     brief = BriefTraining(500, 0.2, {i * 7: (i / 50, 2.5 - i / 50) for i in range(20)})
     save_brief(tmp_path, brief)
-    write_part(tmp_path / "part.json", 500, {"3": [0.25, 1.5], "4": [0.5, 1.25]})
-    part = read_part(tmp_path / "part.json")
-    files = {name: (tmp_path / name).read_bytes() for name in ("brief.json", "part.json")}
+    retrained = {Line("scratch", "", 3): Found(1.0, "", {5: {3: (0.25, 1.5, 0.1), 7: (0.5, 1.25, 0.2)}})}
+    save_retrained(tmp_path, retrained)
+    part = Part({"steps": 500}, {3: [0.25, 1.5], 4: [0.5, 1.25]})
+    write_part(tmp_path / "part.json", part)
+    files = {name: (tmp_path / name).read_bytes() for name in ("brief.json", "retrain.json", "part.json")}
     for _ in range(200 * ROUNDS):
         for name, content in files.items():
             (tmp_path / name).write_bytes(damaged(content, draw))
-        assert read_part(tmp_path / "part.json") in ({}, part)
-        try:
-            assert load_brief(tmp_path) == brief
-        except UserError as error:
-            assert_one_line(line(error))
+        assert read_part(tmp_path / "part.json") in (None, part)
+        for load, whole in ((load_brief, brief), (load_retrained, retrained)):
+            try:
+                assert load(tmp_path) == whole
+            except UserError as error:
+                assert_one_line(line(error))
 
 
 def test_a_record_with_another_seed_is_refused(tmp_path):

@@ -13,33 +13,15 @@ import pytest
 
 from bench.study.brief import BRIEF, brief_archs, load_brief, train_briefly
 from bench.study.executor import Failure, LocalExecutor
-from bench.study.jobs import Job
+from bench.study.jobs import Job, Lease
+from bench.study.parts import PART, RESULT, Part, read_part, write_part
 from bench.study.work import do
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY
+from tests.study.in_this_process import InThisProcess, quiet
 from tests.tiny import opened, tiny_study
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class InThisProcess:
-    """An executor without processes that counts what it did, and may stop early."""
-
-    def __init__(self, at_most=1000):
-        self.at_most, self.done = at_most, []
-
-    def run(self, jobs, _on_progress):
-        for job in jobs:
-            if len(self.done) >= self.at_most:
-                raise KeyboardInterrupt
-            job.save()
-            do(job)
-            self.done.append(job)
-        return []
-
-
-def quiet(_progress):
-    pass
 
 
 @pytest.fixture
@@ -73,12 +55,11 @@ def test_a_job_that_was_killed_goes_on_where_it_was(study):
     whole = train_briefly(study, 3, 3, InThisProcess(), quiet)
     job = Job(study / "brief-x", "brief training", "scores.json", {"archs": archs, "steps": 3})
     job.save()
-    half = {"steps": 3, "scores": {str(archs[0]): [0.25, 9.0]}}
-    (job.directory / "scores.part.json").write_text(json.dumps(half))
+    write_part(job.directory / PART, Part({"steps": 3}, {archs[0]: [0.25, 9.0]}))
     do(job)
-    found = json.loads((job.directory / "scores.json").read_text())["scores"]
-    assert found[str(archs[0])] == [0.25, 9.0]  # not trained again
-    assert [tuple(found[str(i)]) for i in archs[1:]] == [whole.by_index[i] for i in archs[1:]]
+    found = read_part(job.directory / RESULT).found
+    assert found[archs[0]] == [0.25, 9.0]  # not trained again
+    assert [tuple(found[i]) for i in archs[1:]] == [whole.by_index[i] for i in archs[1:]]
 
 
 def test_processes_find_the_same(study, tmp_path):
@@ -184,6 +165,28 @@ def test_a_changed_file_is_refused_and_a_broken_part_is_done_again(study):
     (study / f".{BRIEF}.sha256").unlink()
     job = Job(study / "brief-x", "brief training", "scores.json", {"archs": sorted(found.by_index), "steps": 3})
     job.save()
-    (job.directory / "scores.part.json").write_text('{"steps": 3, "scores": {"5": [0.5, NaN]}}')
+    (job.directory / PART).write_text('{"about": {"steps": 3}, "found": {"5": [0.5, NaN]}}')
     do(job)
-    assert {int(i) for i in json.loads((job.directory / "scores.json").read_text())["scores"]} == set(found.by_index)
+    assert set(read_part(job.directory / RESULT).found) == set(found.by_index)
+
+
+def test_what_a_killed_job_left_is_taken_in(study):
+    """Also where the next command asks for others, and so makes other jobs."""
+    archs = brief_archs(study, 5)
+    write_part(left(study, "brief-x") / PART, Part({"steps": 3}, {archs[3]: [0.25, 9.0]}))
+    write_part(left(study, "brief-y") / PART, Part({"steps": 4}, {archs[2]: [0.25, 9.0]}))  # of another length
+    at_work = left(study, "brief-z")
+    write_part(at_work / PART, Part({"steps": 3}, {archs[1]: [0.25, 9.0]}))
+    assert Lease(at_work).acquire()
+    executor = InThisProcess()
+    found = train_briefly(study, 5, 3, executor, quiet)
+    assert [job.arguments["archs"] for job in executor.done] == [[one for one in archs if one != archs[3]]]
+    assert found.by_index[archs[3]] == (0.25, 9.0)
+    assert [path.name for path in study.glob("brief-*/")] == ["brief-z"]
+
+
+def left(study, name):
+    """The directory of a job whose process is no more."""
+    job = Job(study / name, "brief training", RESULT, {"archs": [], "steps": 3})
+    job.save()
+    return job.directory
