@@ -26,8 +26,8 @@ def finalise(directory: Path, path: Path = PATH, protocol: Protocol = PROTOCOL, 
     table = assemble(directory, protocol, seeds)
     if path.exists() and (lost := int((_n_seed(table) < _n_seed(load(path))).sum())):
         raise UserError(
-            f"{path} would lose trainings of {lost:,} architectures, which do not have all of {len(seeds)} seeds yet or "
-            "have more: ask for other --seeds, or train the rest"
+            f"{path} would lose trainings of {lost:,} architectures, which have more than {len(seeds)} seeds or not "
+            "all of them yet: ask for other --seeds, or train the rest"
         )
     if _n_seed(table).all():
         check_known_cells(table)

@@ -171,7 +171,7 @@ def test_settings_that_differ_are_different_studies(asked):
 
 
 def test_like_a_study_of_a_smaller_table(asked, tmp_path, capsys):
-    """Scores that ask no table are made again beside the table of today; a search would have been told other numbers."""
+    """Scores that ask no table are made again beside the table of today; a search was told others."""
     opened(tmp_path / "scores", SPOS, table_checksum="x")
     opened(tmp_path / "search", PlannedRun("rea", {}, 0), table_checksum="x")
     assert main(["run", "--like", "scores", "--out", "again"]) == 0

@@ -123,7 +123,7 @@ def test_scores_that_ask_no_table_hold_for_the_one_of_today(table, tmp_path):
     study = read(tmp_path, today)
     np.testing.assert_array_equal(study.truth, today.mean(TARGET))
     (warning,) = [text for text in opening(study).warnings if "state of the table" in text]
-    assert f"checksum {table.checksum[:12]}) than it is evaluated with ({today.checksum[:12]})" in warning
+    assert f"(checksum {table.checksum[:12]}) are evaluated with this one ({today.checksum[:12]})" in warning
     assert about(study).table_checksum == today.checksum
     write_run(tmp_path / "same", today, index=SAMPLE)
     assert not any("state of the table" in text for text in opening(read(tmp_path / "same", today)).warnings)
@@ -137,7 +137,7 @@ def test_scores_that_ask_no_table_hold_for_the_one_of_today(table, tmp_path):
 
 def test_another_benchmark_or_a_target_that_does_not_fit_is_refused(table, tmp_path):
     write_run(tmp_path, table, index=SAMPLE)
-    with pytest.raises(UserError, match="were made with a table 'made-up' of checksum .*, and this table 'other' has"):
+    with pytest.raises(UserError, match=r"were made with a table 'made-up' of checksum .*, and this table 'other' has"):
         read(tmp_path, replace(table, name="other"))
     with pytest.raises(UserError, match="'digits test loss after 5 epochs' is not an accuracy"):
         read_runs(tmp_path, table, Measure("digits", "test", 5, "loss"))
