@@ -9,6 +9,7 @@ from bench.truth import TABLES, load_table
 from mngnas.errors import UserError, unknown
 
 _OWN = "digits201"  # the benchmark that this project makes
+_PROGRESS = "progress.npz"  # beside its table: finished trainings that the table does not have yet
 PUBLISHED = "published-scores"
 
 
@@ -26,8 +27,11 @@ def add(commands: Commands) -> None:
     build.add_argument("names", nargs="*", choices=(_OWN,), default=_OWN, metavar="table")
     build.add_argument("--work", type=Path, default=Path(".local") / _OWN, help="where finished trainings are kept")
     build.add_argument("--classes", type=positive, help="only the first so many of the 6,466 classes")
-    build.add_argument("--seeds", type=positive, default=4, help="how many, counted from 0 (default: 4)")
+    build.add_argument("--seeds", type=positive, default=8, help="how many, counted from 0 (default: 8)")
     build.add_argument("--table", type=Path, help=f"the file to write (default: the one in data/{_OWN})")
+    build.add_argument(
+        "--collect", action="store_true", help=f"train nothing: put what is finished into {_PROGRESS} beside the table"
+    )
     add_device(build)
     add_jobs(build)
     build.set_defaults(command=build_command)
@@ -68,8 +72,8 @@ def _fetch_published(mirror: str | None) -> None:
 
 
 def build_command(options: argparse.Namespace) -> None:
-    """Train what is missing and write the table."""
-    from bench.digits201.build import unpack
+    """Train what is missing and write the table, or collect what is finished."""
+    from bench.digits201.build import collect, spread, unpack
     from bench.digits201.job import build
     from bench.digits201.reliability import finalise, summary
     from bench.study.executor import LocalExecutor
@@ -79,11 +83,18 @@ def build_command(options: argparse.Namespace) -> None:
     path = options.table or PATH
     if path.exists():
         unpack(load(path), options.work)
+    progress = path.with_name(_PROGRESS)
+    if progress.exists():
+        spread(progress, options.work)
+    if options.collect:
+        print(f"{collect(options.work, progress):,} finished trainings: {progress}")
+        return
+    seeds = range(options.seeds)
     executor = LocalExecutor(parallel(options.jobs, options.device))
     with shown() as show:
-        done = build(options.work, range(options.seeds), options.classes, options.device, executor, show)
+        done = build(options.work, seeds, options.classes, options.device, executor, show)
     print(f"{done.done:,} of {done.wanted:,} trainings are finished")
-    print(summary(finalise(options.work, path)))
+    print(summary(finalise(options.work, path, seeds=seeds)))
     print(f"table: {path}")
 
 

@@ -35,7 +35,7 @@ def command(options: argparse.Namespace) -> None:
 
 
 def table_of_study(options: argparse.Namespace, study: Path) -> tuple[Table, str]:
-    """The table of ground truth that a study was made with, and its data set; `options` are those of `add_archive`."""
+    """A study's table of ground truth as it is now, and its data set; `options` are those of `add_archive`."""
     about, archive = about_study(study), options.archive
     if archive is None and about.get("archive") and Path(about["archive"]).exists():
         archive = Path(about["archive"])

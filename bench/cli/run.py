@@ -171,11 +171,12 @@ def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData | None]
     options.dataset = study.dataset
     dataset_of(options)
     table = table_of(options)
-    if table.checksum != study.table_checksum:
-        raise UserError(f"{options.like} was made with another table {study.benchmark!r}")
     folders = method_folders(options) or study.method_folders
     archive = str(whole(options.archive)) if options.archive else None
     study = replace(study, mirror=options.mirror, archive=archive, methods_from=tuple(map(str, folders)))
+    if table.checksum != study.table_checksum and study.asks_the_table:
+        raise UserError(f"{options.like} was made with another table {study.benchmark!r}")
+    study = replace(study, table_checksum=table.checksum)
     return study, table, _images_of((run.method for run in study.runs), folders, study.dataset, study.mirror)
 
 

@@ -3,7 +3,8 @@
 One network is trained for each of the 6,466 classes of architectures that NAS-Bench-201 holds to be the same, in one
 fixed random order, seed by seed and chunk by chunk: any finished part is a fair sample. A chunk is one file, written
 under its name only when it is complete, so a build goes on after a kill. Processes may share a folder if each is given
-chunks of its own; if two train the same chunk, the later file replaces an equal one.
+chunks of its own; if two train the same chunk, the later file replaces an equal one. What is finished can be collected
+in one small file, from which the build goes on elsewhere.
 """
 
 import math
@@ -22,7 +23,8 @@ from mngnas.data.npz import read_npz
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY, benchmark_classes
 
-SEEDS = (0, 1, 2, 3)
+SEEDS = tuple(range(8))
+_KINDS = ("accuracy", "loss")
 
 
 def representatives() -> np.ndarray:
@@ -169,34 +171,73 @@ def read_chunk(path: Path, protocol: Protocol) -> dict[str, np.ndarray]:
     return chunk
 
 
+# --------------------------------------------------------------------------------------------- chunks in one file
+
+
+def collect(directory: Path, path: Path, protocol: Protocol = PROTOCOL) -> int:
+    """Put the finished chunks of `directory` into one compressed file; returns how many trainings these are."""
+    found = _finished(directory, SEEDS, protocol)
+    content = {
+        "seed": np.array([task.seed for task, _ in found]),
+        "number": np.array([task.number for task, _ in found]),
+        **{name: np.array([chunk[name] for _, chunk in found]) for name in ("seconds", "torch")},
+        **{kind: np.concatenate([chunk[kind] for _, chunk in found], axis=-1) for kind in _KINDS},
+    }
+    write_atomically(path, npz_bytes({"protocol": np.array(protocol.checksum), **content}, compressed=True))
+    return sum(len(task.archs) for task, _ in found)
+
+
+def spread(path: Path, directory: Path, protocol: Protocol = PROTOCOL) -> None:
+    """Put the chunks of a file that `collect` wrote into `directory`, where they are missing; raises `UserError`."""
+    content, known = read_chunk(path, protocol), {(t.seed, t.number): t for t in chunks(protocol=protocol)}
+    directory.mkdir(parents=True, exist_ok=True)
+    end = 0
+    for i, key in enumerate(zip(content["seed"].tolist(), content["number"].tolist(), strict=True)):
+        task = known[key]
+        start, end = end, end + len(task.archs)
+        if not task.path(directory).exists():
+            arrays = {kind: content[kind][..., start:end] for kind in _KINDS}
+            arrays |= {"archs": task.archs.astype(np.int32), "seconds": content["seconds"][i]}
+            write_chunk(task.path(directory), arrays | {"torch": content["torch"][i]}, protocol)
+
+
+def _finished(directory: Path, seeds: Sequence[int], protocol: Protocol) -> list[tuple[Chunk, dict[str, np.ndarray]]]:
+    """The chunks of these seeds that are there, at least one; raises `UserError`."""
+    tasks = [task for task in chunks(seeds, None, protocol) if task.path(directory).exists()]
+    if not tasks:
+        raise UserError(f"there are no finished trainings in {directory}: run `data build {NAME}` first")
+    return [(task, read_chunk(task.path(directory), protocol)) for task in tasks]
+
+
 # ------------------------------------------------------------------------------------------------------ the table
 
 
-def assemble(directory: Path, protocol: Protocol = PROTOCOL) -> Table:
-    """Make the table of all chunks in `directory`; what is not trained yet is NaN.
+def assemble(directory: Path, protocol: Protocol = PROTOCOL, seeds: Sequence[int] = SEEDS) -> Table:
+    """Make the table of the chunks in `directory` that are of these seeds.
 
+    A class counts when it has all seeds that any class has; what is not trained yet, or not with all of them, is NaN.
     Every architecture has the numbers of its class's one training. Raises `UserError` if there is no chunk, or if one
     is of another protocol.
     """
-    paths = sorted(directory.glob("seed*-chunk*.npz"))
-    if not paths:
-        raise UserError(f"there are no finished trainings in {directory}: run `data build {NAME}` first")
-    found = [(int(path.stem.partition("-")[0].removeprefix("seed")), read_chunk(path, protocol)) for path in paths]
-    seeds = tuple(sorted({seed for seed, _ in found}))
+    found = _finished(directory, seeds, protocol)
+    seeds = tuple(sorted({task.seed for task, _ in found}))
     places = {
         Measure(DATASET, split, epochs, kind): (kind, i, j)
-        for kind in ("accuracy", "loss")
+        for kind in _KINDS
         for i, epochs in enumerate(protocol.epochs)
         for j, split in enumerate(SPLITS)
     }
     measures = {measure: np.full((TOPOLOGY.n_arch, len(seeds)), np.nan, np.float32) for measure in places}
     seconds = np.full((TOPOLOGY.n_arch, len(seeds)), np.nan, np.float32)
-    for seed, chunk in found:
-        at = chunk["archs"], seeds.index(seed)
+    for task, chunk in found:
+        at = task.archs, seeds.index(task.seed)
         for measure, (kind, i, j) in places.items():
             measures[measure][at] = chunk[kind][i, j]
         seconds[at] = chunk["seconds"]
-    made_with = ", ".join(sorted({str(chunk["torch"]) for _, chunk in found}))
+    partly = np.isnan(seconds).any(axis=1)
+    for values in (*measures.values(), seconds):
+        values[partly] = np.nan
+    made_with = ", ".join(sorted({one for _, chunk in found for one in str(chunk["torch"]).split(", ")}))
     classes = benchmark_classes()
     table = Table(
         name=NAME,
@@ -228,7 +269,7 @@ def unpack(table: Table, directory: Path, protocol: Protocol = PROTOCOL) -> None
                     for epochs in protocol.epochs
                 ]
             )
-            for kind in ("accuracy", "loss")
+            for kind in _KINDS
         }
         if path.exists() or not np.isfinite(arrays["accuracy"]).all():
             continue

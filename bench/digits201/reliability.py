@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.digits201.build import Chunk, Trainer, assemble, representatives
+from bench.digits201.build import SEEDS, Chunk, Trainer, assemble, representatives
 from bench.stats.metrics import kendall_tau_b
 from bench.truth.sources.digits201 import DATASET, PATH, PROTOCOL, SPLITS, Protocol, load
 from bench.truth.table import Measure, Table
@@ -18,13 +18,26 @@ from mngnas.spaces.topology import TOPOLOGY
 TARGET = Measure(DATASET, "test", PROTOCOL.epochs[-1])  # what rankings are measured against
 
 
-def finalise(directory: Path, path: Path = PATH) -> Table:
-    """Assemble the table, check its known good and bad cells if it is complete, and write it; raises `UserError`."""
-    table = assemble(directory)
-    if np.isfinite(table.mean(TARGET)).all():
+def finalise(directory: Path, path: Path = PATH, protocol: Protocol = PROTOCOL, seeds: Sequence[int] = SEEDS) -> Table:
+    """Assemble the table, check its known good and bad cells if it is complete, and write it.
+
+    Raises `UserError`, also if the table at `path` has trainings that this one has not.
+    """
+    table = assemble(directory, protocol, seeds)
+    if path.exists() and (lost := int((_n_seed(table) < _n_seed(load(path))).sum())):
+        raise UserError(
+            f"{path} would lose trainings of {lost:,} architectures, which have more than {len(seeds)} seeds or not "
+            "all of them yet: ask for other --seeds, or train the rest"
+        )
+    if _n_seed(table).all():
         check_known_cells(table)
     table.save(path)
     return table
+
+
+def _n_seed(table: Table) -> np.ndarray:
+    """How many trainings it has of each architecture."""
+    return np.asarray(np.isfinite(table.train_seconds[DATASET]).sum(axis=1))
 
 
 def check_known_cells(table: Table, measure: Measure = TARGET) -> None:

@@ -28,7 +28,7 @@ from bench.truth.table import Measure, Table
 from mngnas.errors import UserError, unknown
 from mngnas.spaces import Space
 
-_ONE_OF_EACH = ("benchmark", "space", "dataset", "images", "protocol", "table_checksum")  # in a study
+_ONE_OF_EACH = ("benchmark", "space", "dataset", "images", "protocol")  # in a study
 _T = TypeVar("_T")
 
 
@@ -106,7 +106,8 @@ def comparable_runs(
     """The finished runs below `directory`, those that differ in their seeds only together, in the order of the seeds.
 
     Runs that are `given`, of several directories say, are taken in their place. Raises `UserError` for runs that do not
-    belong into one table, were made with another, or for another data set.
+    belong into one table, for another data set, and for another table than the one that they were made with: of another
+    benchmark, or with other numbers where one of the runs asked them. All other scores hold for any numbers.
     """
     runs = list(given) or load_runs(directory)
     for name in _ONE_OF_EACH:
@@ -114,11 +115,12 @@ def comparable_runs(
         if len(values) > 1:
             raise UserError(f"{directory} mixes runs of {len(values)} {name} values ({', '.join(values)}): one only")
     first = runs[0].record
-    if first.table_checksum != table.checksum:
-        raise UserError(
-            f"the runs in {directory} were made with a table {first.benchmark!r} of checksum "
-            f"{first.table_checksum[:12]}, and this table {table.name!r} has {table.checksum[:12]}"
-        )
+    for record in (run.record for run in runs):
+        if first.benchmark != table.name or (record.oracle is not None and record.table_checksum != table.checksum):
+            raise UserError(
+                f"the runs in {directory} were made with a table {first.benchmark!r} of checksum "
+                f"{record.table_checksum[:12]}, and this table {table.name!r} has {table.checksum[:12]}"
+            )
     if target.kind != "accuracy" or target.dataset != first.dataset:
         raise UserError(f"target '{target}' is not an accuracy on {first.dataset}, where the runs were trained")
     return _by_group(directory, runs)

@@ -20,7 +20,7 @@ from bench.study.spec import PlannedRun, Study, load_study, run_directory
 from bench.study.store import RECORD
 from mngnas.errors import UserError
 from mngnas.methods.base import Method
-from mngnas.methods.info import Cost, MethodInfo
+from mngnas.methods.info import TOLD, Cost, MethodInfo
 from mngnas.methods.registry import MethodEntry, check_space, method_entry
 from mngnas.settings import Settings
 from mngnas.spaces import space_named
@@ -62,7 +62,10 @@ class Begun:
     @property
     def identity(self) -> str:
         """Of everything that decides the numbers; a checkpoint of another run is refused."""
-        content = [self.study.identity, self.run.name, asdict(self.config)]
+        study = self.study.identity
+        if self.info.kind not in TOLD:
+            del study["table_checksum"]
+        content = [study, self.run.name, asdict(self.config)]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     def record(

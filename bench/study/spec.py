@@ -20,6 +20,8 @@ from bench.files import add_seal, digest_of, is_as_sealed, read_bounded, seal_pa
 from bench.study.preset import PROTOCOL, Preset, preset_from_dict
 from bench.study.records import MethodRef
 from mngnas.errors import UserError
+from mngnas.methods.info import TOLD
+from mngnas.methods.registry import method_entry
 
 STUDY = "study.json"
 FORMAT = 2
@@ -70,6 +72,12 @@ class Study:
         return tuple(map(Path, self.methods_from))
 
     @property
+    def asks_the_table(self) -> bool:
+        """Whether a run is told some of the table's numbers; all other scores hold for any; raises `UserError`."""
+        names = {run.method for run in self.runs}
+        return any(method_entry(name, self.method_folders).info.kind in TOLD for name in names)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What two commands must agree in to belong to one study."""
         names = ("benchmark", "space", "dataset", "images", "table_checksum", "device", "protocol")
@@ -84,12 +92,15 @@ def run_directory(study: Path, run: PlannedRun) -> Path:
 def open_study(directory: Path, study: Study) -> Study:
     """Begin a study in `directory`, or add runs to the one there; returns it with all its runs.
 
-    Raises `UserError` if the one there differs in anything that decides numbers.
+    Raises `UserError` if the one there differs in anything that decides numbers. Those of the table decide none where
+    no run asks it: the study goes on with the table as it is now.
     """
     if (directory / STUDY).exists():
         known = load_study(directory)
         for name, value in study.identity.items():
-            if known.identity[name] != value:
+            if known.identity[name] != value and (
+                name != "table_checksum" or known.asks_the_table or study.asks_the_table
+            ):
                 raise UserError(
                     f"{directory} is a study with another {name.replace('_', ' ')}"
                     f"{_difference(known.identity[name], value)}: choose another --out"

@@ -47,7 +47,8 @@ def read_studies(tables: Mapping[Path, Table], resamples: int) -> tuple[Studied,
     for directory, table in tables.items():
         runs = load_runs(directory)
         _study(directory, runs, table, resamples)  # raises for a study that is not one
-        same = next((one for one in found if _belong_together(one[1], runs)), None)
+        alike = (one for one in found if tables[one[0][0]].checksum == table.checksum)
+        same = next((one for one in alike if _belong_together(one[1], runs)), None)
         if same is None:
             found.append(([directory], runs))
         else:
@@ -86,7 +87,7 @@ def _belong_together(one: Sequence[Run], other: Sequence[Run]) -> bool:
 
 def _shared(record: RunRecord) -> tuple[Any, ...]:
     """What decides the numbers of all runs of a study."""
-    about = record.benchmark, record.space, record.dataset, record.images, record.protocol, record.table_checksum
+    about = record.benchmark, record.space, record.dataset, record.images, record.protocol
     config = {name: value for name, value in record.config.items() if name not in (record.method.name, "description")}
     return *about, preset_of(record), json.dumps(config, sort_keys=True)
 
@@ -95,6 +96,6 @@ def by_truth(studies: Sequence[Studied]) -> list[list[Studied]]:
     """Those that are compared with the same ground truth together."""
     found: dict[tuple[str, str, str], list[Studied]] = {}
     for one in studies:
-        key = one.record.benchmark, one.record.dataset, one.record.table_checksum
+        key = one.record.benchmark, one.record.dataset, one.runs.table.checksum
         found.setdefault(key, []).append(one)
     return list(found.values())

@@ -11,7 +11,10 @@ import bench.cli
 from bench.cli import main
 from bench.cli.run import _rows
 from bench.study.executor import Failure
+from bench.study.spec import PlannedRun, load_study
+from bench.truth import load_table
 from mngnas.methods.registry import methods, select
+from tests.tiny import SPOS, opened
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -167,6 +170,17 @@ def test_settings_that_differ_are_different_studies(asked):
     for change in ("training.passes=50", "training.passes=60"):
         assert main(["run", "--benchmark", "digits201", "--set", change, "--seeds", "1"]) == 0
     assert len({job.directory.parent for job in asked}) == 2
+
+
+def test_like_a_study_of_a_smaller_table(asked, tmp_path, capsys):
+    """Scores that ask no table are made again beside the table of today; a search was told others."""
+    opened(tmp_path / "scores", SPOS, table_checksum="x")
+    opened(tmp_path / "search", PlannedRun("rea", {}, 0), table_checksum="x")
+    assert main(["run", "--like", "scores", "--out", "again"]) == 0
+    assert [job.name for job in asked] == ["spos-seed0"]
+    assert load_study(tmp_path / "again").table_checksum == load_table("digits201").checksum
+    assert main(["run", "--like", "search", "--out", "other"]) == 2
+    assert "search was made with another table 'digits201'" in capsys.readouterr().err
 
 
 def test_all_failures_are_told_at_the_end(monkeypatch, tmp_path, capsys):

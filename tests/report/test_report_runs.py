@@ -1,10 +1,14 @@
 """Which runs stand in one table, and how they are sorted into methods."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.report.runs import read_runs
 from bench.report.scores import ranked
+from bench.report.sections.opening import opening
+from bench.report.sections.settings import about
 from bench.study.scores import Scores
 from bench.study.store import load_run
 from bench.truth import Measure
@@ -86,7 +90,6 @@ def test_a_number_of_the_study_is_computed_once(full):
         ({"dataset": "cifar10"}, r"mixes runs of 2 dataset values \(cifar10, digits\)"),
         ({"images": "other pixels"}, "mixes runs of 2 images values"),
         ({"protocol": 2}, r"mixes runs of 2 protocol values \(1, 2\)"),
-        ({"table_checksum": "00"}, "mixes runs of 2 table_checksum values"),
         ({"config": {"sample": 0, "training": {"passes": 9}}}, "seeds 0 and 1 of 'plain' differ in 'training.passes'"),
     ],
 )
@@ -112,10 +115,30 @@ def test_same_seed_twice_is_refused(table, tmp_path):
         read(tmp_path, table)
 
 
-def test_another_table_or_a_target_that_does_not_fit_is_refused(table, tmp_path):
+def test_scores_that_ask_no_table_hold_for_the_one_of_today(table, tmp_path):
+    """The table has grown since, even between two runs: the report is that of today's, and says so."""
+    today = made_up_table(SAMPLE)
     write_run(tmp_path, table, index=SAMPLE)
-    with pytest.raises(UserError, match=f"checksum {table.checksum[:12]}, and this table 'made-up' has"):
-        read(tmp_path, made_up_table(SAMPLE))
+    write_run(tmp_path, today, seed=1, index=SAMPLE)
+    study = read(tmp_path, today)
+    np.testing.assert_array_equal(study.truth, today.mean(TARGET))
+    (warning,) = [text for text in opening(study).warnings if "state of the table" in text]
+    assert f"(checksum {table.checksum[:12]}) are evaluated with this one ({today.checksum[:12]})" in warning
+    assert about(study).table_checksum == today.checksum
+    write_run(tmp_path / "same", today, index=SAMPLE)
+    assert not any("state of the table" in text for text in opening(read(tmp_path / "same", today)).warnings)
+    write_searcher(tmp_path, table=today)
+    assert len(read(tmp_path, today).runs) == 3  # it asked the table of today
+    write_searcher(tmp_path, seed=1, table=table)
+    with pytest.raises(UserError, match=f"checksum {table.checksum[:12]}, and this table 'made-up' has") as error:
+        read(tmp_path, today)
+    assert "\n" not in str(error.value)
+
+
+def test_another_benchmark_or_a_target_that_does_not_fit_is_refused(table, tmp_path):
+    write_run(tmp_path, table, index=SAMPLE)
+    with pytest.raises(UserError, match=r"were made with a table 'made-up' of checksum .*, and this table 'other' has"):
+        read(tmp_path, replace(table, name="other"))
     with pytest.raises(UserError, match="'digits test loss after 5 epochs' is not an accuracy"):
         read_runs(tmp_path, table, Measure("digits", "test", 5, "loss"))
     with pytest.raises(UserError, match="is not an accuracy on digits"):

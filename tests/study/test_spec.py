@@ -4,11 +4,14 @@ import json
 
 import pytest
 
+from bench.study.begin import begun
 from bench.study.preset import load_preset, parse_preset, with_changes
 from bench.study.spec import PlannedRun, load_study, open_study
 from bench.study.store import load_runs
 from mngnas.errors import UserError
-from tests.tiny import FAIRNAS, SPOS, TINY, tiny_study
+from tests.tiny import FAIRNAS, SPOS, TINY, opened, tiny_study
+
+REA = PlannedRun("rea", {}, 0)
 
 
 def test_it_is_read_back_as_it_was(tmp_path):
@@ -40,7 +43,6 @@ def test_more_runs_may_be_asked_for(tmp_path):
     ("change", "message"),
     [
         ({"dataset": "cifar10"}, r"another dataset \(digits, not cifar10\): choose another --out"),
-        ({"table_checksum": "x"}, r"another table checksum \(.*, not x\)"),
         ({"device": "cuda"}, r"another device \(cpu, not cuda\)"),
         (
             {"preset": parse_preset("tiny", TINY.replace("cells = 1", "cells = 2"))},
@@ -54,6 +56,24 @@ def test_two_studies_are_not_mixed(tmp_path, change, message):
     open_study(tmp_path, tiny_study(mirror="/elsewhere"))  # where things come from may change
     with pytest.raises(UserError, match=message):
         open_study(tmp_path, tiny_study(**change))
+
+
+def test_a_study_goes_on_with_a_table_that_has_grown(tmp_path):
+    """Unless one of its runs asks it, the first ones or those that are added."""
+    for number, (first, more, allowed) in enumerate(((SPOS, FAIRNAS, True), (SPOS, REA, False), (REA, SPOS, False))):
+        directory = opened(tmp_path / str(number), first)
+        if allowed:
+            open_study(directory, tiny_study(more, table_checksum="x"))
+            assert (load_study(directory).table_checksum, load_study(directory).runs) == ("x", (first, more))
+        else:
+            with pytest.raises(UserError, match=r"another table checksum \(.*, not x\)"):
+                open_study(directory, tiny_study(more, table_checksum="x"))
+
+
+def test_a_checkpoint_outlives_the_table_it_did_not_ask(tmp_path):
+    now, then = tiny_study(), tiny_study(table_checksum="x")
+    same = [begun(now, tmp_path, run).identity == begun(then, tmp_path, run).identity for run in (SPOS, REA)]
+    assert same == [True, False]
 
 
 def test_a_description_is_no_part_of_a_study(tmp_path):

@@ -1,5 +1,7 @@
 """Studies that are given together."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.tables.studies import by_truth, read_studies
@@ -58,6 +60,16 @@ def test_one_ground_truth_one_group(tmp_path, table):
         write_ranker(tmp_path / name, table, **more)
     groups = by_truth(read(table, tmp_path / "a", tmp_path / "b", tmp_path / "c"))
     assert [[one.name for one in group] for group in groups] == [["a", "c"], ["b"]]
+
+
+def test_a_table_that_has_grown_joins_what_asked_neither(tmp_path, table):
+    """Made before and after; but two states of the table are two ground truths."""
+    for seed, name in enumerate(("before", "after")):
+        write_ranker(tmp_path / name, table, seed=seed, table_checksum=name)
+    assert [study.names for study in read(table, tmp_path / "before", tmp_path / "after")] == [("before", "after")]
+    other = replace(table, flops={name: 2 * values for name, values in table.flops.items()})
+    studies = read_studies({tmp_path / "before": table, tmp_path / "after": other}, 5)
+    assert [[one.name for one in group] for group in by_truth(studies)] == [["before"], ["after"]]
 
 
 def test_no_study_is_a_mistake(tmp_path, table):

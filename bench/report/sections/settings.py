@@ -36,7 +36,7 @@ class About:
     versions: tuple[str, ...]
     commits: tuple[str, ...]
     dirty_runs: tuple[str, ...]
-    table_checksum: str
+    table_checksum: str  # of the one that the runs are evaluated with
     started: tuple[str, str]  # the first and the last run
     papers: tuple[str, ...]  # "label: authors, year"
     commands: tuple[str, ...]
@@ -62,7 +62,7 @@ def about(study: StudyRuns) -> About:
         ),
         commits=different(record.commit for record in records),
         dirty_runs=tuple(_dirty_runs(records)),
-        table_checksum=first.table_checksum,
+        table_checksum=study.table.checksum,
         started=(min(record.started for record in records), max(record.started for record in records)),
         papers=different(
             f"{record.method.label or record.method.name}: {record.method.paper}"
