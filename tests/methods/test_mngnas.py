@@ -276,6 +276,67 @@ def test_a_guided_step_by_hand(schedule, factor):
         torch.testing.assert_close(parameter.grad, gradient)
 
 
+SINGLE = replace(SMALL, sampling="uniform")
+
+
+def gradients_of(method, spent=0.9):
+    """Of a step, and what it cost; the pool is there and no round is due."""
+    method.rounds_done = method.config.rounds
+    method.supernet.zero_grad()
+    result = method.step(Step(7, method.task.training_batch(7), generator(0, Stream.STEP, 7), spent))
+    return {name: p.grad for name, p in method.supernet.named_parameters() if p.grad is not None}, result.passes
+
+
+def test_a_part_of_the_batch_is_paid_for_in_part():
+    method = with_a_pool(replace(SINGLE, part=0.25))
+    _, passes = gradients_of(method)
+    assert passes == pytest.approx(1 + 1 / 4 / 3)
+
+
+def test_guidance_of_the_cells_alone_leaves_the_rest_to_the_cross_entropy():
+    found = {}
+    for name, changes in {"cells": {"reach": "cells"}, "all": {}, "none": {"weight": 0.0}}.items():
+        method = with_a_pool(replace(SINGLE, weight=3.0))
+        method.config = replace(method.config, **changes)
+        found[name], passes = gradients_of(method)
+        assert passes == pytest.approx(1 + 1 / 3 + 2 / 3 * (name == "cells"))
+    inside = [name for name in found["all"] if name.startswith("cells.")]
+    for name, gradient in found["cells"].items():
+        expected = found["all" if name in inside else "none"][name]
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+    assert any((found["all"][name] - found["none"][name]).abs().max() > 1e-3 for name in inside)
+    assert (found["all"]["stem.weight"] - found["none"]["stem.weight"]).abs().max() > 1e-4
+
+
+def test_a_path_that_is_better_than_the_median_is_left_alone():
+    for recent, guided in (([99.0], False), ([0.0], True)):
+        method = with_a_pool(replace(SINGLE, whom="worse"))
+        method.recent = list(recent)
+        _, passes = gradients_of(method)
+        assert passes == pytest.approx(1 + guided / 3)
+        assert len(method.recent) == 2
+
+
+def test_guidance_ends_when_it_is_said_to_and_rounds_come_before():
+    config = replace(SINGLE, until=0.6)
+    method = ended(config)
+    due = [0.2 + 0.4 * n / 3 for n in range(3)]
+    assert [entry["spent"] for entry in method.history] == pytest.approx(due, abs=0.05)
+    assert max(entry["spent"] for entry in method.log) <= 0.65
+    assert gradients_of(with_a_pool(config), 0.61)[1] == 1
+    assert gradients_of(with_a_pool(config), 0.59)[1] > 1
+
+
+def test_of_teachers_that_are_alike_in_features_the_worse_goes():
+    method = with_a_pool(replace(SINGLE, diverse="features"))
+    (one,) = method.pool
+    other = mngnas(seed=9).supernet
+    far = [Teacher(n, arch, other, loss) for n, (arch, loss) in enumerate([(ARCHS[0], 1.0), (ARCHS[1], 3.0)], 1)]
+    twin = Teacher(5, one.arch, one.network, 2.0)
+    pool = sorted([replace(one, loss=0.5), *far, twin], key=lambda teacher: teacher.loss)
+    assert method._redundant(pool) is twin
+
+
 def test_perturbation_brings_neighbours_features_together_on_other_images():
     """The stated aim of the step, on images that were not trained on: with it the distance is lower than without."""
     held_out = scoring_batch(learnable_images(60, seed=5)).images
@@ -373,6 +434,7 @@ def test_former_names_are_variants_of_today():
         ({"perturbation": "on"}, "unknown mngnas.perturbation 'on'"),
         ({"coefficients": "mean"}, "unknown mngnas.coefficients 'mean'"),
         ({"sampling": "single"}, "unknown mngnas.sampling 'single'"),
+        ({"until": 0.3}, "mngnas.until = 0.3 must be above warmup = 0.3"),
         ({"warmup": 1.0}, "mngnas.warmup = 1.0 must be at least 0 and at most 0.999"),
         ({"cap": 0.0}, "mngnas.cap = 0.0 must be above 0 and at most 1"),
         ({"pool": 9}, "mngnas.pool = 9 must be at least 1 and at most 8"),

@@ -4,11 +4,11 @@ Z. Chen, G. Qiu, P. Li, L. Zhu, X. Yang, B. Sheng, "MNGNAS: Distilling Adaptive 
 Networks for One-Shot Neural Architecture Search", DOI 10.1109/TPAMI.2023.3293885. What its abstract states and what is
 chosen here is set apart in docs/method.md; every choice is a field of `MngnasConfig`.
 
-The supernet is trained by strictly fair sets of paths. After a warm-up, at `rounds` moments spread over the rest of the
+The supernet is trained by uniform single paths. After a warm-up, at `rounds` moments spread over the rest of the
 budget: (1) evolutionary search by validation loss; (2) the best candidates are retrained for some steps, guided by the
 pool, and ranked anew; (3) the winner is trained together with perturbed neighbours, so that its features become fit for
 distillation; (4) a frozen snapshot of it joins the pool of at most K teachers. From then on (5) each path's loss is
-cross-entropy + weight * squared distance of its stage features to the combined teacher's.
+cross-entropy + weight * squared distance of its stage features to the combined teacher's, on a part of the batch.
 """
 
 import copy
@@ -142,13 +142,13 @@ def _apart(one: Arch, other: Arch) -> int:
 
 
 class Mngnas(SupernetMethod):
-    """Strictly fair sets of paths, guided by a pool of teachers that is renewed while the supernet trains."""
+    """Uniform paths, guided by a pool of teachers that is renewed while the supernet trains."""
 
     info = MethodInfo(
         name="mngnas",
         label="MNGNAS",
         paper="Chen et al. 2023",
-        description="several searched networks, adaptively combined, guide a strictly fair supernet",
+        description="several searched networks, adaptively combined, guide a supernet of uniform paths",
         kind="supernet",
         former={
             "mngnas-plain": "mngnas[rounds=0]",
