@@ -111,7 +111,7 @@ class _StepGuidance:
         self.method, self.batch = method, step.batch
         self.weight = config.weight * (cosine(step.spent) if config.schedule == "falling" else 1.0)
         self.threshold = median(method.recent) if config.whom == "worse" and method.recent else -math.inf
-        self.cells = [*method.supernet.cells.parameters()] if config.reach == "cells" else []
+        self.cells = method.supernet.chosen_among() if config.reach == "cells" else []
         self.teachers: TeacherFeatures | None = None
         self.passes = 0.0  # of the teachers, and of a second pass backward
 
