@@ -191,7 +191,8 @@ class Mngnas(SupernetMethod):
                 f"mngnas.match = {FEATURES!r} needs features of one shape, and those of {self.space.label} have several"
             )
         self.match = FEATURES if config.match != SIMILARITIES and alike else SIMILARITIES
-        self.pictures = max(1, round(config.part * task.training.batch_size))
+        size = task.training.batch_size
+        self.pictures = min(size, max(2, round(config.part * size)))  # one has no variance where pictures are a pixel
         if self.pictures % config.groups:
             raise UserError(f"mngnas.groups = {config.groups} does not divide {self.pictures}, the pictures that guide")
         self.pool: list[Teacher] = []
