@@ -397,6 +397,12 @@ def test_commands_replay_the_study_with_the_sources_that_made_it(protocol, table
         assert commands == (f"git checkout 0123abc  {why}",)
         (folder / "study.json").write_text(json.dumps({"made_by": ["python run_bench.py run --old"]}))
         assert about(read(folder, table)).commands == (f"git checkout 0123abc  {why}", "python run_bench.py run --old")
+        (folder / "study.json").write_text("{}")
+        assert about(read(folder, table)).commands == (
+            f"cp -r '{folder}' '../a study'",
+            f"git checkout 0123abc  {why}",
+            "python run_bench.py run --like '../a study' --out '../a study-again'",
+        )
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -98,8 +98,15 @@ def _commands(study: StudyRuns, records: Sequence[RunRecord]) -> list[str]:
         commit = records[0].commit
         checkout = "# an unknown commit" if commit == "unknown" else shlex.join(["git", "checkout", commit])
         why = f"# protocol {records[0].protocol}, made by an older version of this project"
-        return [f"{checkout}  {why}", *map(str, older)]
-    return [shlex.join(["python", "run_bench.py", "run", "--like", where, "--out", f"{where.rstrip('/')}-again"])]
+        if older or not (study.directory / "study.json").exists():
+            return [f"{checkout}  {why}", *map(str, older)]
+        aside = f"../{study.directory.resolve().name}"  # it may not be there in the older version
+        return [shlex.join(["cp", "-r", where, aside]), f"{checkout}  {why}", _like(aside)]
+    return [_like(where)]
+
+
+def _like(study: str) -> str:
+    return shlex.join(["python", "run_bench.py", "run", "--like", study, "--out", f"{study.rstrip('/')}-again"])
 
 
 def _settings(records: Sequence[RunRecord]) -> list[str]:
