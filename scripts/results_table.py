@@ -9,10 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->\n", "<!-- end of the table -->\n"
 STUDIES = {  # folder in reports/ -> how it is called, and which variants are shown besides the unchanged methods
-    "digits201-4000": ("digits201", ()),
+    "nb201-cifar10": ("NAS-Bench-201, CIFAR-10 (JPEG)", ()),
     "digits201": ("digits201, default run", ()),
-    "nats-size-cifar10": ("NATS-Bench size, CIFAR-10 (JPEG)", ()),
-    "nb201-cifar10-ablations": ("NAS-Bench-201, CIFAR-10 (JPEG)", ("guides=retraining", "weight=0.0")),
 }
 HEAD = ("study", "predictor", "Kendall tau-b", "95 % over seeds", "95 % over architectures", "seeds", "architectures")
 
