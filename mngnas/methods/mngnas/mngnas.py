@@ -92,8 +92,6 @@ class MngnasConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.until <= self.warmup and self.rounds:
-            raise UserError(f"mngnas.until = {self.until} must be above warmup = {self.warmup}")
         if self.search_share + self.retraining_share + self.perturbation_share > 1 - self.warmup:
             raise UserError("mngnas: the shares of search, retraining and perturbation are more than warmup leaves")
 
@@ -190,7 +188,7 @@ class Mngnas(SupernetMethod):
             raise UserError(
                 f"mngnas.match = {FEATURES!r} needs features of one shape, and those of {self.space.label} have several"
             )
-        self.match = FEATURES if config.match != SIMILARITIES and alike else SIMILARITIES
+        self.match = config.match if config.match != "auto" else FEATURES if alike else SIMILARITIES
         size = task.training.batch_size
         self.pictures = min(size, max(2, round(config.part * size)))  # one has no variance where pictures are a pixel
         if self.pictures % config.groups:
@@ -208,7 +206,8 @@ class Mngnas(SupernetMethod):
     def step(self, step: Step) -> StepResult:
         """One set of paths, guided if there is a pool; a round of search comes before it where one is due."""
         config, extra = self.config, 0.0
-        if self.rounds_done < config.rounds and step.spent >= self._round_starts(self.rounds_done):
+        due = self.rounds_done < config.rounds and self._round_starts(self.rounds_done) <= step.spent < config.until
+        if due:
             extra = self._round(step)
             self.rounds_done += 1
         fair = config.sampling == "fair"
