@@ -41,11 +41,10 @@ def command(options: argparse.Namespace) -> None:
 
     from bench.study.executor import LocalExecutor
     from bench.study.retrain import retrain, retrained_archs, runs_to_retrain
-    from bench.study.spec import check_protocol, load_study
+    from bench.study.spec import check_protocol, check_table, load_study
     from bench.study.task import check_task
     from bench.truth.table import default_target
     from mngnas.data.datasets import load_images
-    from mngnas.errors import UserError
 
     study = load_study(options.study)
     check_protocol(options.study, study)
@@ -53,8 +52,7 @@ def command(options: argparse.Namespace) -> None:
     check_device(study.device)
     check_task(study, load_images(study.dataset, study.mirror))
     table, dataset = table_of_study(options, options.study)
-    if table.checksum != study.table_checksum and study.asks_the_table:
-        raise UserError(f"{options.study} was made with another table {study.benchmark!r}")
+    check_table(options.study, study, table.checksum)
     known = np.isfinite(table.mean(default_target(table, dataset, None, None)))
     archs = retrained_archs(options.study, options.archs, known)
     executor = LocalExecutor(parallel(options.jobs, study.device))

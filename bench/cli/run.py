@@ -157,7 +157,7 @@ def _images_of(names: Iterable[str], folders: tuple[Path, ...], dataset: str, mi
 
 def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData | None]":
     """The study that another study's file describes, whatever its preset was called."""
-    from bench.study.spec import check_protocol, load_study
+    from bench.study.spec import check_protocol, check_table, load_study
 
     given = [f"--{name}" for name in _LIKE_ALONE if getattr(options, name) is not None]
     if given:
@@ -174,8 +174,7 @@ def _like(options: argparse.Namespace) -> "tuple[Study, Table, ImageData | None]
     folders = method_folders(options) or study.method_folders
     archive = str(whole(options.archive)) if options.archive else None
     study = replace(study, mirror=options.mirror, archive=archive, methods_from=tuple(map(str, folders)))
-    if table.checksum != study.table_checksum and study.asks_the_table:
-        raise UserError(f"{options.like} was made with another table {study.benchmark!r}")
+    check_table(options.like, study, table.checksum)
     study = replace(study, table_checksum=table.checksum)
     return study, table, _images_of((run.method for run in study.runs), folders, study.dataset, study.mirror)
 

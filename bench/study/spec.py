@@ -112,6 +112,12 @@ def open_study(directory: Path, study: Study) -> Study:
     return study
 
 
+def check_table(place: Path, study: Study, checksum: str) -> None:
+    """Raise `UserError` if a run of the study is told numbers of its table and that one is another today."""
+    if checksum != study.table_checksum and study.asks_the_table:
+        raise UserError(f"{place} was made with another table {study.benchmark!r}")
+
+
 def check_protocol(place: Path, study: Study) -> None:
     """Raise `UserError` if the same settings and seeds gave other scores when the study was made."""
     if study.protocol != PROTOCOL:

@@ -38,13 +38,12 @@ def transfer(study: StudyRuns) -> Transfer | None:
     if len(targets) < 2 or not study.methods:
         return None
     truths = {target: study.table.mean(target) for target in targets}
-    known = {target: GroundTruth(truth) for target, truth in truths.items()}
+    elsewhere = {target: GroundTruth(truths[target]) for target in targets[1:]}
     rows = []
     for method in study.methods:
-        seeds = [one.run for one in method.seeds]
-        taus = {
-            target: measured([scored_of(run, method.scores, known[target]) for run in seeds], TAU) for target in targets
-        }
+        taus = {study.target: measured(method.seeds, TAU)}
+        for target, known in elsewhere.items():
+            taus[target] = measured([scored_of(one.run, method.scores, known) for one in method.seeds], TAU)
         rows.append(TransferRow(*method.identity, taus))
     common = study.common & np.all([np.isfinite(truth) for truth in truths.values()], axis=0)
     parameters = {target: TAU.function(study.parameters[common], truth[common]) for target, truth in truths.items()}
