@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bench.study.preset import PROTOCOL
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->\n", "<!-- end of the table -->\n"
@@ -21,7 +23,9 @@ def table() -> str:
     lines = [(*HEAD, "budget a seed"), ("---",) * (len(HEAD) + 1)]
     for study, (name, variants) in STUDIES.items():
         results = json.loads((ROOT / "reports" / study / "report" / "results.json").read_text(encoding="utf-8"))
-        link = f"[{name}](reports/{study}/report/report.md)"
+        protocol = json.loads((ROOT / "reports" / study / "study.json").read_text(encoding="utf-8"))["protocol"]
+        older = "" if protocol == PROTOCOL else f", protocol {protocol}"
+        link = f"[{name}](reports/{study}/report/report.md){older}"
         passes = {(row["label"], row["scores"]): row["passes"]["spread"]["mean"] for row in results["costs"]["rows"]}
         for row in results["rankings"]["rows"]:
             changes = re.search(r"\[(.*)\]", row["label"])

@@ -30,7 +30,7 @@ from mngnas.settings import (
 )
 from mngnas.spaces import Arch, Space
 
-PROTOCOL = 3  # raise it whenever the same preset and seed give other scores; results of two versions are not mixed
+PROTOCOL = 4  # raise it whenever the same preset and seed give other scores; results of two versions are not mixed
 
 _S = TypeVar("_S", bound=Settings)
 _FOLDER = "bench.study.presets"

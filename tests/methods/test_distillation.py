@@ -16,6 +16,7 @@ from mngnas.methods.mngnas.distillation import (
     Combination,
     Teacher,
     feature_distance,
+    features_of_parts,
     guide,
     matched,
     normalised,
@@ -243,6 +244,19 @@ def test_a_part_of_the_pictures_guides_as_if_it_were_all(student, teachers):
         assert leaf.grad[:n].abs().sum() > 0
         assert (leaf.grad[n:] == 0).all()
         assert leaf.grad.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_parts_of_several_batches_are_matched_each_by_itself(teachers):
+    """One pass over all of them, whose features are cut up before they are matched."""
+    parts = [batch(6, seed).images for seed in range(3)]
+    together = [t.network(torch.cat(parts), t.arch) for t in teachers]
+    for number, found in enumerate(features_of_parts(teachers, parts)):
+        where = slice(6 * number, 6 * number + 6)
+        assert found.pictures == 6
+        for stage, rows in enumerate(found.stages):
+            expected = [normalised(o.features[stage][where]).permute(0, 2, 3, 1).flatten() for o in together]
+            torch.testing.assert_close(rows[0], torch.stack(expected))
+            torch.testing.assert_close(found.grams[stage, 0], rows[0] @ rows[0].T / rows.shape[-1])
 
 
 def test_each_group_of_pictures_has_its_own_nearest_combination(student, teachers):

@@ -1,5 +1,6 @@
 """MNGNAS as a whole: rounds, the pool, what costs what, and what switching parts off leaves."""
 
+import copy
 from dataclasses import replace
 from functools import cache
 
@@ -291,6 +292,59 @@ def test_a_part_of_the_batch_is_paid_for_in_part():
     method = with_a_pool(replace(SINGLE, part=0.25))
     _, passes = gradients_of(method)
     assert passes == pytest.approx(1 + 1 / 4 / 3)
+
+
+def counting_teachers(method):
+    """How many pictures the teachers are shown at a time, as a list that grows."""
+    shown = []
+    for teacher in method.pool:
+        teacher.network.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
+    return shown
+
+
+def test_teachers_look_at_the_parts_of_some_steps_at_once_and_those_steps_have_their_own_pictures():
+    method = with_a_pool(replace(SMALL, part=0.25, rounds=1))
+    since, shown, seen = method.pool_since, counting_teachers(method), []
+    assert (method.at_once, method.pictures) == (4, 4)
+    assert method.steps == since + 1  # the teachers have seen what they need for three more
+    whole = method.step
+    method.step = lambda step: (seen.append(step.batch.images.clone()), whole(step))[1]
+    run(method, 3)
+    assert shown == []
+    run(method, 1)
+    assert shown == [16]
+    run(method, 4)
+    assert shown == [16, 16]
+    for number, images in enumerate(seen, start=since + 1):
+        assert torch.equal(images, method.task.training_batch(number).images)
+
+
+def test_a_step_is_guided_by_what_teachers_see_of_its_own_pictures():
+    method = with_a_pool(replace(SMALL, part=0.25, rounds=1))
+    run(method, 3)
+    number = method.steps
+    assert (number - method.pool_since) % 4 == 0
+    for n in range(number, number + 4):
+        batch = method.training_batch(n)
+        seen = method.teachers_see(Step(n, batch, np.random.default_rng(0), 0.5))
+        images = torch.cat([method.task.training_batch(m).images[:4] for m in range(number, number + 4)])
+        teacher = method.pool[0]
+        features = teacher.network(images, teacher.arch).features[0][4 * (n - number) : 4 * (n - number) + 4]
+        expected = F.batch_norm(features, None, None, training=True).permute(0, 2, 3, 1).flatten()
+        torch.testing.assert_close(seen.stages[0][0, 0], expected)
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_run_that_goes_on_in_the_middle_of_such_steps_ends_with_the_same_bits(steps):
+    config = replace(SMALL, part=0.25, sampling="uniform")
+    method = with_a_pool(config)
+    run(method, steps)
+    other = mngnas(config)
+    other.load_state_dict(copy.deepcopy(method.state_dict()))
+    for one in (method, other):
+        run(one, 6)
+    assert method.passes == other.passes
+    assert bits(weights(method)) == bits(weights(other))
 
 
 def test_guidance_of_the_cells_alone_leaves_the_rest_to_the_cross_entropy():

@@ -40,6 +40,7 @@ from mngnas.methods.mngnas.distillation import (
     Teacher,
     TeacherFeatures,
     feature_distance,
+    features_of_parts,
     guide,
     teacher_features,
 )
@@ -102,11 +103,11 @@ class MngnasConfig(Settings):
 
 
 class _StepGuidance:
-    """What each path of a step minimises; the teachers look at the step's batch once, if any path is guided."""
+    """What each path of a step minimises; the teachers look at the step's pictures once, if any path is guided."""
 
     def __init__(self, method: "Mngnas", step: Step) -> None:
         config = method.config
-        self.method, self.batch = method, step.batch
+        self.method, self.its_step = method, step
         self.weight = config.weight * (cosine(step.spent) if config.schedule == "falling" else 1.0)
         self.threshold = median(method.recent) if config.whom == "worse" and method.recent else -math.inf
         self.cells = method.supernet.chosen_among() if config.reach == "cells" else []
@@ -122,8 +123,8 @@ class _StepGuidance:
             if loss <= self.threshold:
                 return cross_entropy
         if self.teachers is None:
-            self.teachers = teacher_features(method.pool, self.batch, method.match, method.pictures, config.groups)
-            self.passes += len(method.pool) * self.teachers.pictures / len(self.batch.labels) / 3
+            self.teachers = method.teachers_see(self.its_step)
+            self.passes += len(method.pool) * self.teachers.pictures / len(self.its_step.batch.labels) / 3
         guided, guidance = method.guided(cross_entropy, output, arch, self.teachers, self.weight)
         if guidance is None:
             return guided
@@ -193,7 +194,11 @@ class Mngnas(SupernetMethod):
         self.pictures = min(size, max(2, round(config.part * size)))  # one has no variance where pictures are a pixel
         if self.pictures % config.groups:
             raise UserError(f"mngnas.groups = {config.groups} does not divide {self.pictures}, the pictures that guide")
+        self.at_once = 1 if config.whom == "worse" else size // self.pictures  # steps whose parts teachers see together
         self.pool: list[Teacher] = []
+        self.pool_since = 0  # the step in which it changed last
+        self._seen: dict[int, TeacherFeatures] = {}  # what teachers see of coming steps; made anew by a resumed run
+        self._ahead: dict[int, Batch] = {}  # their pictures
         self.recent: list[float] = []  # cross-entropies of the last paths, where the worse are guided
         self.rounds_done, self.teachers_made = 0, 0
         self.log: list[dict[str, Any]] = []  # means over stretches of guided training
@@ -223,6 +228,26 @@ class Mngnas(SupernetMethod):
                 self._flush(step.spent)
         return replace(result, passes=result.passes + extra)
 
+    def training_batch(self, number: int) -> Batch:
+        """The pictures of the n-th step."""
+        found = self._ahead.pop(number, None)
+        return super().training_batch(number) if found is None else found
+
+    def teachers_see(self, step: Step) -> TeacherFeatures:
+        """What the pool sees of the part of a step's pictures that guides; it looks at those of some steps together.
+
+        Which steps these are depends on their numbers alone, so that a resumed run has the same bits.
+        """
+        if step.number not in self._seen:
+            first = step.number - (step.number - self.pool_since) % self.at_once
+            together = range(first, first + self.at_once)
+            batches = {n: step.batch if n == step.number else self.training_batch(n) for n in together}
+            parts = [batch.images[: self.pictures] for batch in batches.values()]
+            found = features_of_parts(self.pool, parts, self.match, self.config.groups)
+            self._seen = dict(zip(together, found, strict=True))
+            self._ahead = {n: batch for n, batch in batches.items() if n > step.number}
+        return self._seen.pop(step.number)
+
     def _round_starts(self, number: int) -> float:
         return self.config.warmup + (self.config.until - self.config.warmup) * number / self.config.rounds
 
@@ -246,6 +271,7 @@ class Mngnas(SupernetMethod):
         entry |= {"arch_index": self.space.to_index(arch), "loss": loss, "passes": passes}
         self._flush(step.spent)  # before the pool changes, and with it the columns of the sums
         self._admit(Teacher(self.teachers_made, arch, network, loss))
+        self.pool_since, self._seen = step.number, {}
         self.teachers_made += 1
         entry["pool"] = [[teacher.number, self.space.to_index(teacher.arch), teacher.loss] for teacher in self.pool]
         self.history.append(entry)
@@ -388,6 +414,7 @@ class Mngnas(SupernetMethod):
         """The supernet's, the pool with its weights, the logs, and how far the rounds are."""
         own = {
             "pool": [[t.number, list(t.arch), t.loss, t.network.state_dict()] for t in self.pool],
+            "pool_since": self.pool_since,
             "rounds_done": self.rounds_done,
             "teachers_made": self.teachers_made,
             "log": self.log,
@@ -405,6 +432,7 @@ class Mngnas(SupernetMethod):
             network = build_supernet(self.space, self.task.skeleton, 0).to(self.task.device)
             network.load_state_dict(weights)
             self.pool.append(Teacher(number, tuple(arch), network, loss))
+        self.pool_since, self._seen, self._ahead = state["pool_since"], {}, {}
         self.rounds_done, self.teachers_made = state["rounds_done"], state["teachers_made"]
         self.log, self.history = state["log"], state["history"]
         self.recent = state["recent"]
