@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from bench.cli import (
+    agree,
     brief,
     data,
     evaluate,
@@ -25,7 +26,10 @@ from bench.cli.terminal import line, streams
 from mngnas.errors import UserError
 
 # In the order of --help.
-COMMANDS = (listing, data, run, status, query, evaluate, leaderboard, report, tables, brief, retrain, pack, speed)
+COMMANDS = (
+    *(listing, data, run, status, query, evaluate, leaderboard),
+    *(report, tables, brief, agree, retrain, pack, speed),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
