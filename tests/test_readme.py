@@ -43,7 +43,7 @@ def test_the_table_says_what_is_of_an_older_protocol():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     for study in results_table().STUDIES:
         (protocol,) = {run.record.protocol for run in load_runs(ROOT / "reports" / study)}
-        assert (f"({'reports/' + study}/report/report.md), protocol {protocol} |" in page) == (protocol != PROTOCOL)
+        assert (f"(reports/{study}/report/report.md), protocol {protocol} |" in page) == (protocol != PROTOCOL)
 
 
 def test_there_are_studies():

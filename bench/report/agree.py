@@ -1,8 +1,7 @@
 """How alike studies and another study rank: settings may be chosen by it, for it asks no ground truth.
 
-The other study's scores may be of another network. Training-free scores of the benchmark's full-size network tell a
-reduced supernet's setting what its own brief training cannot: whether it ranks as deep networks do (LOG.md,
-2026-12-01).
+The other study's scores may be of another network, training-free ones of the benchmark's full-size network say. What
+agrees with them most need not rank better than counting parameters: that agrees with them, too (docs/protocol.md).
 """
 
 from collections.abc import Sequence
