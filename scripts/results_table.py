@@ -12,7 +12,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->\n", "<!-- end of the table -->\n"
 STUDIES = {  # folder in reports/ -> how it is called, and which variants are shown besides the unchanged methods
     "nb201-cifar10": ("NAS-Bench-201, CIFAR-10 (JPEG)", ()),
-    "digits201-guidance": ("digits201", ()),
+    "digits201-variants": ("digits201", ()),
     "digits201": ("digits201, default run", ()),
 }
 HEAD = ("study", "predictor", "Kendall tau-b", "95 % over seeds", "95 % over architectures", "seeds", "architectures")
