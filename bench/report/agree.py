@@ -6,10 +6,10 @@ agrees with them most need not rank better than counting parameters: that agrees
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
-from bench.report.scores import group_of, preset_of
+from bench.report.runs import runs_by_group
+from bench.report.scores import preset_of
 from bench.report.sections.agreement import tau_between
 from bench.report.text import over_seeds
 from bench.stats.intervals import OverSeeds
@@ -39,9 +39,9 @@ def agreement_with(studies: Sequence[Path], reference: Path) -> list[AgreementWi
 
     Raises `UserError` for studies of several search spaces, without runs that rank, or without a common architecture.
     """
-    others = [runs[0] for runs in _by_group([reference])]
+    others = [runs[0] for runs in _groups([reference])]
     found = []
-    for runs in _by_group(studies):
+    for runs in _groups(studies):
         for other in others:
             if runs[0].record.space != other.record.space:
                 raise UserError(f"{runs[0].record.space} and {other.record.space} are different search spaces")
@@ -53,19 +53,13 @@ def agreement_with(studies: Sequence[Path], reference: Path) -> list[AgreementWi
     return found
 
 
-def _by_group(studies: Sequence[Path]) -> list[list[Run]]:
-    """Runs that rank, those that differ in their seeds only together, in the order of the seeds."""
-    runs = [run for study in studies for run in load_runs(study) if run.scores.rankings]
-    if not runs:
-        raise UserError(f"no run ranks architectures in {', '.join(map(str, studies))}")
-    ordered = sorted(runs, key=lambda run: (group_of(run.record), run.record.seed))
-    groups = [list(group) for _, group in groupby(ordered, key=lambda run: group_of(run.record))]
-    for group in groups:
-        if len({run.record.seed for run in group}) < len(group):
-            raise UserError(
-                f"a seed of {group[0].record.method.full_label} [{preset_of(group[0].record)}] is there twice"
-            )
-    return groups
+def _groups(studies: Sequence[Path]) -> list[list[Run]]:
+    """Runs that rank, those that differ in their seeds only together."""
+    place, runs = ", ".join(map(str, studies)), [run for study in studies for run in load_runs(study)]
+    ranking = [run for run in runs if run.scores.rankings]
+    if not ranking:
+        raise UserError(f"no run ranks architectures in {place}")
+    return [group for _, group in sorted(runs_by_group(place, ranking).items())]
 
 
 def _tau(run: Run, other: Run) -> tuple[float, int]:

@@ -123,11 +123,14 @@ def comparable_runs(
             )
     if target.kind != "accuracy" or target.dataset != first.dataset:
         raise UserError(f"target '{target}' is not an accuracy on {first.dataset}, where the runs were trained")
-    return _by_group(directory, runs)
+    return runs_by_group(directory, runs)
 
 
-def _by_group(directory: Path, runs: Sequence[Run]) -> dict[tuple[str, str, str], list[Run]]:
-    """Runs that differ in their seeds only, in the order of the seeds."""
+def runs_by_group(directory: Path | str, runs: Sequence[Run]) -> dict[tuple[str, str, str], list[Run]]:
+    """Runs that differ in their seeds only, in the order of the seeds; `directory` is for messages.
+
+    Raises `UserError` for a seed that is there twice, and for seeds whose settings differ.
+    """
     groups: dict[tuple[str, str, str], dict[int, Run]] = {}
     for run in runs:
         record = run.record

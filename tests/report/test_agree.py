@@ -50,7 +50,7 @@ def test_the_command_prints_a_line_each(studies, capsys):
 
 def test_what_cannot_be_compared_is_refused(studies, table, tmp_path):
     ours, other = studies
-    with pytest.raises(UserError, match="is there twice"):
+    with pytest.raises(UserError, match="holds seed 0 of 'fair' twice"):
         agreement_with([ours, ours], other)
     apart = tmp_path / "apart"
     write_run(apart, table, "plain", index=np.setdiff1d(np.arange(15_625), SAMPLE)[:50])
