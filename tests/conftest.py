@@ -1,6 +1,9 @@
 """Fixtures that several test modules use."""
 
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +22,24 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)  # two threads are slower than one on networks this small
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[Any]"]]:
+    """Starts a process as `subprocess.Popen` does; what a failed test leaves at work is killed, its pipes closed."""
+    started: list[subprocess.Popen[Any]] = []
+
+    def begin(*arguments: Any, **options: Any) -> "subprocess.Popen[Any]":
+        started.append(subprocess.Popen(*arguments, **options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
 
 
 @pytest.fixture

@@ -24,29 +24,27 @@ def command(tmp_path):
     return [sys.executable, "run_bench.py", "run", "--strategy", ",".join(STRATEGIES), *options, "--out"]
 
 
-def run(command, directory, tmp_path, seconds="0"):
+def run(start, command, directory, tmp_path, seconds="0"):
     environment = os.environ | {"MNGNAS_BENCH_OFFLINE": "1", "MNGNAS_BENCH_CACHE": str(tmp_path / "cache")}
     environment |= {"MNGNAS_BENCH_CHECKPOINT_SECONDS": seconds}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*command, str(directory)], cwd=ROOT, env=environment, **output)
+    return start([*command, str(directory)], cwd=ROOT, env=environment, **output)
 
 
-def test_one_command_from_nothing_to_a_report_though_killed_on_the_way(command, tmp_path):
+def test_one_command_from_nothing_to_a_report_though_killed_on_the_way(command, tmp_path, start):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = run(command, whole, tmp_path)
+    process = run(start, command, whole, tmp_path)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
 
-    process = run(command, killed, tmp_path)
+    process = run(start, command, killed, tmp_path)
     while not list(killed.glob("*/checkpoint.pt")):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    process.stdout.close()
-    process.stderr.close()
     assert not all(is_finished(killed / f"{name}-seed{seed}") for name in STRATEGIES for seed in (0,))
-    again = run(command, killed, tmp_path)  # at once: a worker of the killed one may still be at work
+    again = run(start, command, killed, tmp_path)  # at once: a worker of the killed one may still be at work
     _, err = again.communicate(timeout=240)
     assert again.returncode == 0, err
 
@@ -64,7 +62,7 @@ def test_one_command_from_nothing_to_a_report_though_killed_on_the_way(command, 
     results = json.loads((whole / "report" / "results.json").read_text())
     assert len(results["rankings"]["rows"]) == 6  # inherited and retrained
     again = [*command[:3], "--like", str(whole), "--out"]  # what the report says
-    process = run(again, tmp_path / "again", tmp_path, "20")
+    process = run(start, again, tmp_path / "again", tmp_path, "20")
     _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     replayed = {r.directory.name: r.record.scores_sha256 for r in load_runs(tmp_path / "again")}

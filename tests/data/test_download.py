@@ -2,7 +2,6 @@ import hashlib
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -251,13 +250,13 @@ def test_cache_that_cannot_be_written(tmp_path):
         fetch(remote("http://127.0.0.1:9/t"), cache=tmp_path / "file")
 
 
-def test_killed_download_shows_no_partial_file_and_is_resumed(site, tmp_path):
+def test_killed_download_shows_no_partial_file_and_is_resumed(site, tmp_path, start):
     site.stall_at = 600_000
     file = remote(f"{site.address}/table.bin")
     code = (
         f"from pathlib import Path; from mngnas.data.download import *; fetch({file!r}, cache=Path({str(tmp_path)!r}))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
+    process = start([sys.executable, "-c", code], cwd=Path(__file__).parent.parent)
     target, part = cached_path(file, tmp_path), tmp_path / "group" / ".table.bin.part"
     deadline = time.monotonic() + 30
     while not (part.exists() and part.stat().st_size > 100_000):

@@ -130,5 +130,5 @@ def test_what_contradicts_itself_is_told_before_anything_starts(monkeypatch, tmp
 
 
 def test_presets_are_of_this_protocol():
-    assert PROTOCOL == 3
+    assert PROTOCOL == 4
     assert parse_preset("p", "").settings == Preset("p").settings

@@ -112,7 +112,7 @@ def test_the_former_name_is_read(study):
     assert replace(found, by_index={}).scores.arch_index.shape == (0,)
 
 
-def test_killed_while_it_starts_it_leaves_no_process(tmp_path):
+def test_killed_while_it_starts_it_leaves_no_process(tmp_path, start):
     """The parent is killed at ten random moments of its first seconds; whatever it had started ends by itself."""
     directory = opened(tmp_path / "study")
     draw = random.Random(0)
@@ -129,7 +129,7 @@ def test_killed_while_it_starts_it_leaves_no_process(tmp_path):
         "2",
     ]
     for _ in range(10):
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = start(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         time.sleep(draw.uniform(0.3, 3.0))
         process.kill()
         process.wait()

@@ -154,11 +154,11 @@ def test_heavy_jobs_have_a_process_each(toy):
     assert len(set(began_in(jobs))) == 3
 
 
-def test_two_processes_never_do_the_same_job(toy):
+def test_two_processes_never_do_the_same_job(toy, start):
     job = toy("slow", sleep=1.5)
     job.save()
     command = [sys.executable, "-m", "bench.study.work", str(job.directory)]
-    both = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    both = [start(command, cwd=ROOT) for _ in range(3)]
     assert [process.wait(timeout=60) for process in both] == [0, 0, 0]
     assert (job.directory / "began").read_text() == "x"
 
@@ -221,24 +221,24 @@ def test_an_owner_elsewhere_is_replaced_only_after_a_long_silence(tmp_path, monk
     monkeypatch.setattr(jobs_module, "STALE_SECONDS", 0.0)
 
 
-def test_an_owner_that_lost_its_lease_ends(toy):
+def test_an_owner_that_lost_its_lease_ends(toy, start):
     job = toy("slow", sleep=60)
     job.save()
-    process = subprocess.Popen([sys.executable, "-m", "bench.study.work", str(job.directory)], cwd=ROOT)
+    process = start([sys.executable, "-m", "bench.study.work", str(job.directory)], cwd=ROOT)
     while not (job.directory / "began").exists():
         time.sleep(0.05)
     (job.directory / LEASE).write_text(json.dumps({"token": "another"}))
     assert process.wait(timeout=30) == 1
 
 
-def test_it_ends_with_the_process_that_started_it(toy):
+def test_it_ends_with_the_process_that_started_it(toy, start):
     job = toy("orphan", sleep=60)
     code = (
         "import sys, time; from pathlib import Path; from bench.study.executor import LocalExecutor;"
         "from bench.study.jobs import Job;"
         f"LocalExecutor(1).run([Job(Path({str(job.directory)!r}), 'toy', 'result', {{'sleep': 60}})], lambda p: None)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    parent = start([sys.executable, "-c", code], cwd=ROOT)
     while not (job.directory / "began").exists():
         assert parent.poll() is None
         time.sleep(0.05)
@@ -301,16 +301,16 @@ def test_a_folder_that_goes_while_its_jobs_are_at_work_is_one_line(toy, tmp_path
     assert not (tmp_path / "study").exists()  # nothing was made anew
 
 
-def test_a_process_whose_folder_goes_ends_without_a_traceback(toy, tmp_path):
+def test_a_process_whose_folder_goes_ends_without_a_traceback(toy, tmp_path, start):
     job = toy("one", sleep=60)
     job.save()
     command = [sys.executable, "-m", "bench.study.work", str(job.directory)]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        while not (job.directory / "began").exists():
-            time.sleep(0.05)
-        (tmp_path / "study").rename(tmp_path / "renamed")
-        assert process.wait(timeout=30) == 2
-        assert "Traceback" not in process.stderr.read()
+    process = start(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (job.directory / "began").exists():
+        time.sleep(0.05)
+    (tmp_path / "study").rename(tmp_path / "renamed")
+    assert process.wait(timeout=30) == 2
+    assert "Traceback" not in process.stderr.read()
 
 
 def test_a_folder_that_becomes_read_only_is_one_line(toy, monkeypatch, capsys):

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -118,7 +117,7 @@ def arrays(directory):
 
 
 @pytest.mark.parametrize("run", [FAIRNAS, PlannedRun("mngnas", {"warmup": 0.1}, 2)], ids=lambda run: run.name)
-def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, run):
+def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, run, start):
     whole, killed = (opened(tmp_path / name, run) for name in ("whole", "killed"))
     made(whole, run)
     job = job_of(killed, run)
@@ -129,10 +128,13 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, run):
     checkpoint = job.directory / "checkpoint.pt"
 
     def written():
-        return checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        try:
+            return checkpoint.stat().st_mtime_ns
+        except FileNotFoundError:  # the run has just ended, or not begun
+            return 0
 
     while not is_finished(job.directory):
-        process = subprocess.Popen(command, cwd=ROOT, env=environment)
+        process = start(command, cwd=ROOT, env=environment)
         before = written()
         while process.poll() is None:
             if written() != before and kills < 3:  # it has gone on from where it was: let it do a little more

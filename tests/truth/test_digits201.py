@@ -1,5 +1,4 @@
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -86,13 +85,13 @@ def test_number_of_threads_changes_nothing(built, tmp_path):
     assert bits(tmp_path) == {"seed0-chunk0000.npz": bits(built)["seed0-chunk0000.npz"]}
 
 
-def test_goes_on_after_a_kill_with_the_same_bits(built, tmp_path):
+def test_goes_on_after_a_kill_with_the_same_bits(built, tmp_path, start):
     code = (
         "from pathlib import Path; from bench.digits201.build import chunks, train_chunks; "
         f"from bench.truth.sources.digits201 import Protocol; tiny = {TINY!r}; "
         f"train_chunks(Path({str(tmp_path)!r}), chunks((0, 2), 3000, tiny), protocol=tiny)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    process = start([sys.executable, "-c", code], cwd=ROOT)
     while len(bits(tmp_path)) < 3:
         assert process.poll() is None
         time.sleep(0.01)
