@@ -134,10 +134,6 @@ class CellWeights(Supernet):
         self.head_bias = nn.Parameter(torch.zeros(skeleton.classes))
         initialise(self, seed)
 
-    def chosen_among(self) -> list[nn.Parameter]:
-        """The cells' weights."""
-        return list(self.cells.parameters())
-
     def gradient_norms(self) -> Tensor:
         """Of the convolutions' weights, summed over cells, `[6, 5]`; other operations have none."""
         norms = torch.zeros(len(EDGES), len(OPERATIONS), device=self.head_weight.device)

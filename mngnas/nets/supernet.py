@@ -45,10 +45,6 @@ class Supernet(nn.Module, ABC):
         """Run a path whose architecture differs from cell to cell; raises `UserError` where there are no such cells."""
         raise UserError(f"architectures of {self.space.name} cannot differ from cell to cell")
 
-    def chosen_among(self) -> list[nn.Parameter]:
-        """The weights that architectures choose among, without those that are every path's (stem, reductions, head)."""
-        return list(self.parameters())
-
     def gradient_norms(self) -> Tensor:
         """Norms of the gradients of each option's own weights, summed over tensors, `[n_position, n_option]`."""
         raise UserError(f"in {self.space.name} options have no weights of their own")

@@ -7,18 +7,13 @@ from torch.nn import functional as F
 
 from mngnas.data.images import Batch
 from mngnas.errors import UserError
-from mngnas.methods.mngnas.descent import capped_min_norm
 from mngnas.methods.mngnas.distillation import (
-    ATTENTION,
-    FEATURES,
-    PREDICTIONS,
     SIMILARITIES,
     Combination,
     Teacher,
     feature_distance,
     features_of_parts,
     guide,
-    matched,
     normalised,
     similarities,
     teacher_features,
@@ -224,7 +219,7 @@ def test_guidance_by_similarities_reaches_the_student(student, teachers):
     assert student.stem.weight.grad.abs().sum() > 0
 
 
-# --------------------------------------------------------------------------------- a part of the pictures, and groups
+# -------------------------------------------------------------------------------------------- a part of the pictures
 
 
 def test_a_part_of_the_pictures_guides_as_if_it_were_all(student, teachers):
@@ -255,41 +250,5 @@ def test_parts_of_several_batches_are_matched_each_by_itself(teachers):
         assert found.pictures == 6
         for stage, rows in enumerate(found.stages):
             expected = [normalised(o.features[stage][where]).permute(0, 2, 3, 1).flatten() for o in together]
-            torch.testing.assert_close(rows[0], torch.stack(expected))
-            torch.testing.assert_close(found.grams[stage, 0], rows[0] @ rows[0].T / rows.shape[-1])
-
-
-def test_each_group_of_pictures_has_its_own_nearest_combination(student, teachers):
-    b = batch()
-    output = student(b.images, STUDENT)
-    seen = teacher_features(teachers, b, groups=4)
-    found = guide(output, STUDENT, seen, Combination(cap=0.6))
-    assert found.loss < guide(output, STUDENT, teacher_features(teachers, b), Combination(cap=0.6)).loss
-    own = [rows.chunk(4) for rows in matched(output, FEATURES)]
-    theirs = [
-        [rows.chunk(4) for rows in stage]
-        for stage in zip(*(matched(t.network(b.images, t.arch), FEATURES) for t in teachers), strict=True)
-    ]
-    total, alphas = 0.0, []
-    for s, f in zip(own, theirs, strict=True):
-        for group in range(4):
-            apart = torch.stack([(s[group] - teacher[group]).flatten() for teacher in f])
-            alphas.append(capped_min_norm(apart @ apart.T, 0.6))
-            total = total + (alphas[-1] @ apart).square().sum() / sum(one.numel() for one in s)
-    torch.testing.assert_close(found.loss, total, rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(found.alpha, torch.stack(alphas).view(3, 4, 4).mean(1), rtol=1e-2, atol=1e-3)
-
-
-@pytest.mark.parametrize("match", [ATTENTION, PREDICTIONS])
-def test_attention_and_predictions_are_standardised_a_picture(student, match):
-    b = batch()
-    output = student(b.images, STUDENT)
-    stages = matched(output, match)
-    assert len(stages) == (1 if match == PREDICTIONS else 3)
-    for rows in stages:
-        assert len(rows) == len(b.labels)
-        torch.testing.assert_close(rows.mean(1), torch.zeros(len(rows)), rtol=0, atol=1e-5)
-        torch.testing.assert_close(rows.std(1), torch.ones(len(rows)), rtol=1e-3, atol=1e-3)
-    larger = Output(tuple(2 * f for f in output.features), 2 * output.logits + 1)
-    assert feature_distance(output, larger, match=match).item() == pytest.approx(0, abs=1e-6)
-    assert feature_distance(output, student(b.images, ARCHS[0]), match=match).item() > 0.01
+            torch.testing.assert_close(rows, torch.stack(expected))
+            torch.testing.assert_close(found.grams[stage], rows @ rows.T / rows.shape[-1])

@@ -28,8 +28,7 @@ from mngnas.nets.supernet import Output, Supernet
 from mngnas.spaces import Arch
 
 COEFFICIENTS = ("adaptive", "uniform", "single")
-FEATURES, SIMILARITIES, ATTENTION, PREDICTIONS = "features", "similarities", "attention", "predictions"
-MATCHES = (FEATURES, SIMILARITIES, ATTENTION, PREDICTIONS)  # what is matched
+MATCHES = FEATURES, SIMILARITIES = ("features", "similarities")  # what is matched
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,10 @@ class TeacherFeatures:
 
     match: str  # one of `MATCHES`
     pictures: int  # how many of the batch, its first ones
-    groups: int  # of these pictures, with coefficients of their own
     archs: tuple[Arch, ...]  # in canonical form
     losses: tuple[float, ...]  # of the teachers, `Teacher.loss`
-    stages: tuple[Tensor, ...]  # per stage, as `matched` gives it in groups, float32 [groups, K, D]
-    grams: Tensor  # mean products of two teachers' features, [stages, groups, K, K]
+    stages: tuple[Tensor, ...]  # per stage, as `matched` gives it, float32 [K, D]
+    grams: Tensor  # mean products of two teachers' features, [stages, K, K]
 
 
 @dataclass(frozen=True)
@@ -96,28 +94,13 @@ def similarities(features: Tensor) -> Tensor:
     return (cosines - cosines.mean()) / cosines.std().clamp_min(1e-6)
 
 
-def attention(features: Tensor) -> Tensor:
-    """Where a stage looks: squares summed over channels, standardised a picture; `[b, c, h, w]` to `[b, h * w]`.
-
-    Zagoruyko & Komodakis, ICLR 2017.
-    """
-    return _standardised(features.float().square().mean(1).flatten(1))
-
-
-def matched(output: Output, match: str, pictures: int | None = None) -> list[Tensor]:
-    """What is compared of a network's output on the first `pictures` of a batch, `[pictures, d]` a stage.
-
-    Predictions are one stage: logits, standardised a picture.
-    """
-    if match == PREDICTIONS:
-        return [_standardised(output.logits[:pictures].float())]
+def matched(stages: Sequence[Tensor], match: str, pictures: int | None = None) -> list[Tensor]:
+    """What is compared of a network's features on the first `pictures` of a batch, `[d]` a stage."""
     found = []
-    for features in output.features:
+    for features in stages:
         seen = first_pictures(features, len(features) if pictures is None else pictures)
-        if match == FEATURES:
-            found.append(normalised(seen).permute(0, 2, 3, 1).flatten(1))  # channels-last in memory: a view
-        else:
-            found.append(attention(seen) if match == ATTENTION else similarities(seen).view(len(seen), -1))
+        # permuted, what is channels-last in memory is flattened without a copy
+        found.append(normalised(seen).permute(0, 2, 3, 1).flatten() if match == FEATURES else similarities(seen))
     return found
 
 
@@ -140,36 +123,32 @@ class _FirstPictures(torch.autograd.Function):
         return padded, None
 
 
-def _standardised(rows: Tensor) -> Tensor:
-    return (rows - rows.mean(1, keepdim=True)) / rows.std(1, keepdim=True).clamp_min(1e-6)
-
-
 def teacher_features(
-    teachers: Sequence[Teacher], batch: Batch, match: str = FEATURES, pictures: int | None = None, groups: int = 1
+    teachers: Sequence[Teacher], batch: Batch, match: str = FEATURES, pictures: int | None = None
 ) -> TeacherFeatures:
     """One forward pass of each teacher over the first `pictures` (default: all) of a batch, 1/3 pass each for all."""
-    return features_of_parts(teachers, [batch.images[:pictures]], match, groups)[0]
+    return features_of_parts(teachers, [batch.images[:pictures]], match)[0]
 
 
 @torch.no_grad()
 def features_of_parts(
-    teachers: Sequence[Teacher], parts: Sequence[Tensor], match: str = FEATURES, groups: int = 1
+    teachers: Sequence[Teacher], parts: Sequence[Tensor], match: str = FEATURES
 ) -> list[TeacherFeatures]:
     """One forward pass of each teacher over parts of several batches together; each part is matched by itself.
 
     BatchNorm's statistics are those of all parts. A few pictures do not fill a processor's kernels: four parts of 16
     take half as long together as one by one.
     """
-    outputs = [teacher.network(torch.cat([*parts]), teacher.arch) for teacher in teachers]
+    outputs = [teacher.network(torch.cat([*parts]), teacher.arch).features for teacher in teachers]
     archs = tuple(t.network.space.canonical(t.arch) for t in teachers)
     losses = tuple(teacher.loss for teacher in teachers)
     found, start = [], 0
     for part in parts:
         where = slice(start, start := start + len(part))
-        seen = [matched(Output(tuple(f[where] for f in o.features), o.logits[where]), match) for o in outputs]
-        stages = tuple(torch.stack([_grouped(f, groups) for f in stage], 1) for stage in zip(*seen, strict=True))
+        seen = [matched([f[where] for f in features], match) for features in outputs]
+        stages = tuple(torch.stack(stage) for stage in zip(*seen, strict=True))
         grams = torch.stack([f @ f.mT / f.shape[-1] for f in stages])
-        found.append(TeacherFeatures(match, len(part), groups, archs, losses, stages, grams))
+        found.append(TeacherFeatures(match, len(part), archs, losses, stages, grams))
     return found
 
 
@@ -182,14 +161,11 @@ def guide(output: Output, student: Arch, teachers: TeacherFeatures, how: Combina
     present = [arch != student for arch in teachers.archs]
     if not any(present):
         return None
-    flat = [_grouped(one, teachers.groups) for one in matched(output, teachers.match, teachers.pictures)]
+    flat = matched(output.features, teachers.match, teachers.pictures)
     with torch.no_grad():
         device = flat[0].device
-        # [stages, groups, K] and [stages, groups, 1]
-        products = torch.stack(
-            [(f @ s[..., None])[..., 0] / s.shape[-1] for f, s in zip(teachers.stages, flat, strict=True)]
-        )
-        squares = torch.stack([s.square().mean(-1, keepdim=True) for s in flat])
+        products = torch.stack([f @ s / len(s) for f, s in zip(teachers.stages, flat, strict=True)])  # [stages, K]
+        squares = torch.stack([s.square().mean(-1, keepdim=True) for s in flat])  # [stages, 1]
         distances = squares - 2 * products + teachers.grams.diagonal(dim1=-2, dim2=-1)
         # <S - F_i, S - F_j>, from products that are known already
         grams = squares[..., None] - products[..., :, None] - products[..., None, :] + teachers.grams
@@ -197,23 +173,23 @@ def guide(output: Output, student: Arch, teachers: TeacherFeatures, how: Combina
             best = min((loss, place) for place, loss in enumerate(teachers.losses) if present[place])[1]
             present = [place == best for place in range(len(present))]
         alpha, at_cap = _coefficients(grams, to_device(present, device), how)
-    targets = [(a[:, None] @ f)[:, 0] for a, f in zip(alpha, teachers.stages, strict=True)]
+    targets = [a @ f for a, f in zip(alpha, teachers.stages, strict=True)]
     loss = torch.stack([F.mse_loss(s, target) for s, target in zip(flat, targets, strict=True)]).sum()
-    return Guidance(loss, alpha.mean(1), at_cap, distances.mean(1).clamp_min(0))
+    return Guidance(loss, alpha, at_cap, distances.clamp_min(0))
 
 
 def _coefficients(grams: Tensor, present: Tensor, how: Combination) -> tuple[Tensor, Tensor]:
-    """Alpha `[stages, groups, K]` and the share of them at the cap, of Grams `[stages, groups, K, K]`."""
-    stages, groups, k, _ = grams.shape
+    """Alpha `[stages, K]` and the share of stages at the cap, of Grams `[stages, K, K]`."""
+    stages, k, _ = grams.shape
     if how.coefficients != "adaptive":
         even = (present / present.sum()).to(grams.dtype)
-        return even.expand(stages, groups, k), torch.zeros((), device=grams.device)
+        return even.expand(stages, k), torch.zeros((), device=grams.device)
     cap = max(how.cap, 1 / k)
     if not how.per_stage:
         grams = grams.sum(0, keepdim=True)
-    alpha = capped_min_norm(grams, cap, present.expand(len(grams), groups, k))
+    alpha = capped_min_norm(grams, cap, present.expand(len(grams), k))
     at_cap = (alpha.amax(-1) >= cap - 1e-4).float().mean() if cap < 1 else torch.zeros((), device=grams.device)
-    return alpha.expand(stages, groups, k), at_cap
+    return alpha.expand(stages, k), at_cap
 
 
 def feature_distance(one: Output, other: Output, towards: bool = False, match: str = FEATURES) -> Tensor:
@@ -221,10 +197,5 @@ def feature_distance(one: Output, other: Output, towards: bool = False, match: s
 
     `towards`: gradients reach `other` alone, so that it moves towards `one`.
     """
-    pairs = zip(matched(one, match), matched(other, match), strict=True)
+    pairs = zip(matched(one.features, match), matched(other.features, match), strict=True)
     return torch.stack([F.mse_loss(b, a.detach() if towards else a) for a, b in pairs]).sum()
-
-
-def _grouped(rows: Tensor, groups: int) -> Tensor:
-    """Pictures' rows `[b, d]` to `[groups, b / groups * d]`."""
-    return rows.reshape(groups, -1)

@@ -12,10 +12,8 @@ cross-entropy + weight * squared distance of its stage features to the combined 
 """
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -49,10 +47,9 @@ from mngnas.nets.build import build_supernet
 from mngnas.nets.supernet import Output, Supernet
 from mngnas.settings import Settings, setting
 from mngnas.spaces import Arch
-from mngnas.train.loop import cosine, train
+from mngnas.train.loop import train
 
 _LOG_EVERY = 0.01  # share of the budget
-_RECENT = 200  # paths whose median cross-entropy tells the worse ones
 _PERTURBATION_BATCHES = 1_000_000  # the first of the further batches that perturbation takes: not those of retraining
 
 
@@ -68,15 +65,10 @@ class MngnasConfig(Settings):
     pool: int = setting(4, 1, MAX_TEACHERS)  # K, teachers at most
     apart: int = setting(2, 1, 100)  # positions in which the canonical forms of two teachers differ at least
     weight: float = setting(1.0, 0, 1e6)  # lambda, of the guidance beside the cross-entropy
-    schedule: str = setting("constant", among=("constant", "falling"))  # "falling": lambda to 0 along a cosine
     coefficients: str = setting("adaptive", among=COEFFICIENTS)  # "single": the teacher of lowest validation loss
     per_stage: bool = True  # coefficients for each stage, or one set for the network
     match: str = setting("auto", among=("auto", *MATCHES))  # "auto": features, where shapes are alike
     part: float = setting(0.25, above=0, high=1)  # share of a batch's pictures that guides the supernet
-    groups: int = setting(1, 1, 1000)  # of these pictures, with coefficients of their own
-    reach: str = setting("all", among=("all", "cells"))  # whose weights guidance of the supernet changes
-    whom: str = setting("all", among=("all", "worse"))  # "worse": paths whose loss is above the running median
-    diverse: str = setting("edges", among=("edges", "features"))  # "features": of the two nearest the worse goes
     cap: float = setting(0.6, above=0, high=1)  # C, the largest coefficient
     guides: str = setting("both", among=("both", "supernet", "retraining"))  # whose training the pool guides
     candidates: int = setting(4, 1, 1000)  # M, architectures that are retrained in a round; with 1 none is
@@ -103,37 +95,19 @@ class MngnasConfig(Settings):
 
 
 class _StepGuidance:
-    """What each path of a step minimises; the teachers look at the step's pictures once, if any path is guided."""
+    """What each path of a step minimises; the teachers look at the step's pictures once for all of them."""
 
     def __init__(self, method: "Mngnas", step: Step) -> None:
-        config = method.config
-        self.method, self.its_step = method, step
-        self.weight = config.weight * (cosine(step.spent) if config.schedule == "falling" else 1.0)
-        self.threshold = median(method.recent) if config.whom == "worse" and method.recent else -math.inf
-        self.cells = method.supernet.chosen_among() if config.reach == "cells" else []
-        self.teachers: TeacherFeatures | None = None
-        self.passes = 0.0  # of the teachers, and of a second pass backward
+        self.method = method
+        self.teachers = method.teachers_see(step)
+        self.passes = len(method.pool) * self.teachers.pictures / len(step.batch.labels) / 3
 
     def __call__(self, arch: Arch, output: Output, cross_entropy: Tensor) -> Tensor:
         """The loss of a path."""
-        method, config = self.method, self.method.config
-        if config.whom == "worse":
-            loss = float(cross_entropy.detach())
-            method.recent = [*method.recent[1 - _RECENT :], loss]
-            if loss <= self.threshold:
-                return cross_entropy
-        if self.teachers is None:
-            self.teachers = method.teachers_see(self.its_step)
-            self.passes += len(method.pool) * self.teachers.pictures / len(self.its_step.batch.labels) / 3
-        guided, guidance = method.guided(cross_entropy, output, arch, self.teachers, self.weight)
-        if guidance is None:
-            return guided
-        method.sums.add(guidance)
-        if not self.cells or not guidance.loss.requires_grad:  # of a disconnected path it does not
-            return guided
-        (self.weight * guidance.loss).backward(inputs=self.cells, retain_graph=True)
-        self.passes += 2 / 3
-        return cross_entropy
+        loss, guidance = self.method.guided(cross_entropy, output, arch, self.teachers)
+        if guidance is not None:
+            self.method.sums.add(guidance)
+        return loss
 
 
 def _apart(one: Arch, other: Arch) -> int:
@@ -192,14 +166,11 @@ class Mngnas(SupernetMethod):
         self.match = config.match if config.match != "auto" else FEATURES if alike else SIMILARITIES
         size = task.training.batch_size
         self.pictures = min(size, max(2, round(config.part * size)))  # one has no variance where pictures are a pixel
-        if self.pictures % config.groups:
-            raise UserError(f"mngnas.groups = {config.groups} does not divide {self.pictures}, the pictures that guide")
-        self.at_once = 1 if config.whom == "worse" else size // self.pictures  # steps whose parts teachers see together
+        self.at_once = size // self.pictures  # steps whose parts teachers see together
         self.pool: list[Teacher] = []
         self.pool_since = 0  # the step in which it changed last
         self._seen: dict[int, TeacherFeatures] = {}  # what teachers see of coming steps; made anew by a resumed run
         self._ahead: dict[int, Batch] = {}  # their pictures
-        self.recent: list[float] = []  # cross-entropies of the last paths, where the worse are guided
         self.rounds_done, self.teachers_made = 0, 0
         self.log: list[dict[str, Any]] = []  # means over stretches of guided training
         self.history: list[dict[str, Any]] = []  # one entry a round
@@ -243,7 +214,7 @@ class Mngnas(SupernetMethod):
             together = range(first, first + self.at_once)
             batches = {n: step.batch if n == step.number else self.training_batch(n) for n in together}
             parts = [batch.images[: self.pictures] for batch in batches.values()]
-            found = features_of_parts(self.pool, parts, self.match, self.config.groups)
+            found = features_of_parts(self.pool, parts, self.match)
             self._seen = dict(zip(together, found, strict=True))
             self._ahead = {n: batch for n, batch in batches.items() if n > step.number}
         return self._seen.pop(step.number)
@@ -252,11 +223,11 @@ class Mngnas(SupernetMethod):
         return self.config.warmup + (self.config.until - self.config.warmup) * number / self.config.rounds
 
     def guided(
-        self, loss: Tensor, output: Output, arch: Arch, teachers: TeacherFeatures, weight: float
+        self, loss: Tensor, output: Output, arch: Arch, teachers: TeacherFeatures
     ) -> tuple[Tensor, Guidance | None]:
         """A path's loss with the teachers' guidance added; nothing guides a path that is the only teacher's."""
         guidance = guide(output, self.space.canonical(arch), teachers, self.config.combination)
-        return (loss, None) if guidance is None else (loss + weight * guidance.loss, guidance)
+        return (loss, None) if guidance is None else (loss + self.config.weight * guidance.loss, guidance)
 
     # ---------------------------------------------------------------------------------------------------- the rounds
 
@@ -339,7 +310,7 @@ class Mngnas(SupernetMethod):
         loss = F.cross_entropy(output.logits, batch.labels)
         if self.pool and self.config.guides != "supernet":
             teachers = teacher_features(self.pool, batch, self.match)
-            loss, guidance = self.guided(loss, output, arch, teachers, self.config.weight)
+            loss, guidance = self.guided(loss, output, arch, teachers)
             if guidance is not None:
                 return loss, guidance.loss.detach()
         return loss, torch.zeros((), device=loss.device)
@@ -362,7 +333,7 @@ class Mngnas(SupernetMethod):
             parts = []
             for path, output in zip(drawn, outputs, strict=True):
                 part = F.cross_entropy(output.logits, batch.labels)
-                parts.append(self.guided(part, output, path, teachers, config.weight)[0] if teachers else part)
+                parts.append(self.guided(part, output, path, teachers)[0] if teachers else part)
             loss = torch.stack(parts).sum()
             own, towards = outputs[0], config.perturbation == "towards"
             apart = torch.stack([feature_distance(own, o, towards, self.match) for o in outputs[1:]]).mean()
@@ -381,18 +352,7 @@ class Mngnas(SupernetMethod):
                 _apart(self.space.canonical(one.arch), self.space.canonical(k.arch)) >= self.config.apart for k in kept
             ):
                 kept.append(one)
-        if self.config.diverse == "features" and len(kept) > self.config.pool:
-            kept.remove(self._redundant(kept))
         self.pool = sorted(kept[: self.config.pool], key=lambda t: t.number)
-
-    def _redundant(self, teachers: Sequence[Teacher]) -> Teacher:
-        """The worse of the two whose features are nearest; teachers come best first."""
-        seen = teacher_features(teachers, self.further_batch(_PERTURBATION_BATCHES - 1), self.match)
-        grams = seen.grams.sum((0, 1))
-        norms = grams.diagonal()
-        distances = (norms[:, None] + norms - 2 * grams).tolist()
-        pairs = [(distances[i][j], j) for j in range(len(teachers)) for i in range(j)]
-        return teachers[min(pairs)[1]]
 
     # ------------------------------------------------------------------------------------------------ diary and state
 
@@ -419,7 +379,6 @@ class Mngnas(SupernetMethod):
             "teachers_made": self.teachers_made,
             "log": self.log,
             "history": self.history,
-            "recent": self.recent,
             "sums": [self.sums.count, self.sums.values, self._logged_at],
         }
         return super().state_dict() | own
@@ -435,6 +394,5 @@ class Mngnas(SupernetMethod):
         self.pool_since, self._seen, self._ahead = state["pool_since"], {}, {}
         self.rounds_done, self.teachers_made = state["rounds_done"], state["teachers_made"]
         self.log, self.history = state["log"], state["history"]
-        self.recent = state["recent"]
         count, values, self._logged_at = state["sums"]
         self.sums = GuidanceSums(count, values)
