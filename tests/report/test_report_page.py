@@ -385,6 +385,22 @@ def test_several_presets_and_devices_are_told_apart(table, tmp_path):
     assert "2 devices" in text
 
 
+def test_settings_say_what_is_shared_once_and_of_a_variant_what_differs(table, tmp_path):
+    training, guided = {"passes": 200, "clip": 5.0}, {"rounds": 3, "pool": 4}
+    for changes in ({"rounds": 9}, {}):  # the unchanged one comes first, whenever it was made
+        config = {"training": training, "guided": guided | changes}
+        write_run(tmp_path, table, "guided", index=SAMPLE, changes=changes, config=config)
+    write_run(tmp_path, table, "plain", index=SAMPLE, config={"training": training, "plain": {}})
+    assert about(read(tmp_path, table)).settings == (
+        "training: passes 200, clip 5.0",
+        "guided\nguided: rounds 3, pool 4",
+        "guided[rounds=9] as guided, but guided: rounds 9",
+    )
+    write_run(tmp_path, table, "plain", index=SAMPLE, preset="large", config={"training": training | {"passes": 400}})
+    again = [text for text in about(read(tmp_path, table)).settings if text.startswith("plain as plain")]
+    assert again in (["plain as plain, but training: passes 200"], ["plain as plain, but training: passes 400"])
+
+
 @pytest.mark.parametrize("protocol", [PROTOCOL, PROTOCOL - 1])
 def test_commands_replay_the_study_with_the_sources_that_made_it(protocol, table, tmp_path):
     folder = tmp_path / "a study"

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,12 +110,37 @@ def _like(study: str) -> str:
 
 
 def _settings(records: Sequence[RunRecord]) -> list[str]:
-    """Each different set of settings, a line a section, with the strategies that it belongs to."""
-    whose: dict[str, list[str]] = {}
-    for record in records:
-        text = "\n".join(_setting(*item) for item in sorted(record.config.items()))
-        whose.setdefault(text, []).append(record.method.variant)
-    return [f"{', '.join(different(names))}\n{text}" if len(whose) > 1 else text for text, names in whose.items()]
+    """What all runs share, then what each method has besides, then of each of its variants what differs from it."""
+    whose: dict[str, tuple[RunRecord, list[str]]] = {}
+    for record in sorted(records, key=lambda record: "[" in record.method.variant):  # unchanged methods first
+        _, strategies = whose.setdefault(json.dumps(record.config, sort_keys=True), (record, []))
+        strategies.append(record.method.variant)
+    configs = [record.config for record, _ in whose.values()]
+    shared = {name: value for name, value in configs[0].items() if all(c.get(name, ...) == value for c in configs)}
+    found, standards = [_lines(shared)], dict[str, RunRecord]()
+    for record, strategies in whose.values():
+        names, standard = ", ".join(different(strategies)), standards.setdefault(record.method.name, record)
+        if standard is record:
+            own = {name: value for name, value in record.config.items() if name not in shared}
+            found += [f"{names}\n{_lines(own)}"] if _lines(own) else []
+        else:
+            changed = {n: _changed(v, standard.config.get(n)) for n, v in record.config.items()}
+            less = {name: value for name, value in changed.items() if value is not None}
+            found.append(f"{names} as {standard.method.variant}, but {'; '.join(_lines(less).splitlines())}")
+    return [text for text in found if text]
+
+
+def _changed(value: Any, standard: Any) -> Any:
+    """Of a section the entries that differ, of anything else itself; None if it is the same."""
+    if value == standard:
+        return None
+    if isinstance(value, dict) and isinstance(standard, dict):
+        return {key: one for key, one in value.items() if key not in standard or standard[key] != one}
+    return value
+
+
+def _lines(config: Mapping[str, Any]) -> str:
+    return "\n".join(_setting(name, value) for name, value in sorted(config.items()) if value != {})
 
 
 def _setting(name: str, value: Any) -> str:
