@@ -10,46 +10,60 @@ from bench.study.preset import PROTOCOL
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results -->\n", "<!-- end of the table -->\n"
-STUDIES = {  # folder in reports/ -> how it is called, and which variants are shown besides the unchanged methods
-    "nb201-cifar10": ("NAS-Bench-201, CIFAR-10 (JPEG)", ()),
-    "digits201-variants": ("digits201", ()),
-    "digits201": ("digits201, default run", ()),
+STUDIES = {  # folder in reports/ -> how it is called
+    "nb201-cifar10": "NAS-Bench-201, CIFAR-10 (JPEG)",
+    "nb201-cifar10-8000": "the same, fewer passes",
+    "nb201-cifar10-variants": "fewer still",
+    "digits201-variants": "digits201",
+    "digits201": "digits201, default run",
 }
-HEAD = ("study", "predictor", "Kendall tau-b", "95 % over seeds", "95 % over architectures", "seeds", "architectures")
+METHODS = ("MNGNAS", "SPOS", "FairNAS")
+AGAINST = ("SPOS", "FairNAS")  # to what MNGNAS is compared
+REFERENCES = ("parameters", "ceiling")
+HEAD = (
+    *("study", "passes", "seeds", "architectures", *METHODS, *(f"MNGNAS − {one}" for one in AGAINST)),
+    *("parameter count", "one seed of the table against the others"),
+)
 
 
 def table() -> str:
-    """The whole table as Markdown."""
-    lines = [(*HEAD, "budget a seed"), ("---",) * (len(HEAD) + 1)]
-    for study, (name, variants) in STUDIES.items():
-        results = json.loads((ROOT / "reports" / study / "report" / "results.json").read_text(encoding="utf-8"))
-        protocol = json.loads((ROOT / "reports" / study / "study.json").read_text(encoding="utf-8"))["protocol"]
-        older = "" if protocol == PROTOCOL else f", protocol {protocol}"
-        link = f"[{name}](reports/{study}/report/report.md){older}"
-        passes = {(row["label"], row["scores"]): row["passes"]["spread"]["mean"] for row in results["costs"]["rows"]}
-        for row in results["rankings"]["rows"]:
-            changes = re.search(r"\[(.*)\]", row["label"])
-            if row["scores"] == "inherited" and (not changes or changes[1] in variants):
-                budget = f"{passes[row['label'], row['scores']]:,.0f} passes"
-                lines.append((link, *method_cells(row), budget))
-        for row in results["references"]["rows"]:
-            tau = row["estimates"]["kendall_tau_b"]
-            if row["name"] != "flops" and tau["value"] is not None:
-                lines.append((link, row["label"], number(tau["value"]), "", interval(tau), "", f"{tau['n']:,}", ""))
+    """The whole table as Markdown: a study a line."""
+    lines = [HEAD, ("---",) * len(HEAD), *(line(study) for study in STUDIES)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def method_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """Label, tau-b and its two intervals, and what they are over."""
-    tau = row["metrics"]["kendall_tau_b"]
-    spread, n = tau["spread"], tau["architectures"]["n"]
-    cells = (row["label"], number(spread["mean"]), interval(spread), interval(tau["architectures"]))
-    return *cells, str(len(row["seeds"])), f"{n:,}"
+def line(study: str) -> tuple[str, ...]:
+    """Tau-b with its interval over seeds; of what has none, over architectures."""
+    folder = ROOT / "reports" / study
+    results = json.loads((folder / "report" / "results.json").read_text(encoding="utf-8"))
+    protocol = json.loads((folder / "study.json").read_text(encoding="utf-8"))["protocol"]
+    older = "" if protocol == PROTOCOL else f", protocol {protocol}"
+    rows = {row["label"]: row for row in results["rankings"]["rows"] if row["scores"] == "inherited"}
+    (passes,) = (one["passes"]["spread"] for one in results["costs"]["rows"] if one["label"] == "SPOS")
+    pairs = {frozenset((one["a"], one["b"])): one for one in results["differences"]["pairs"]}
+    references = {row["name"]: row["estimates"]["kendall_tau_b"] for row in results["references"]["rows"]}
+    taus = [rows[method]["metrics"]["kendall_tau_b"] for method in METHODS]
+    return (
+        f"[{STUDIES[study]}](reports/{study}/report/report.md){older}",
+        f"{passes['mean']:,.0f}",
+        str(len(rows[METHODS[0]]["seeds"])),
+        f"{taus[0]['architectures']['n']:,}",
+        *(cell(tau["spread"], tau["spread"]["mean"]) for tau in taus),
+        *(difference(pairs[frozenset((METHODS[0], one))], METHODS[0]) for one in AGAINST),
+        *(cell(references[name], references[name]["value"]) for name in REFERENCES),
+    )
 
 
-def interval(one: dict[str, Any]) -> str:
-    """Both ends."""
-    return f"{number(one['ci_low'])} to {number(one['ci_high'])}"
+def difference(pair: dict[str, Any], first: str) -> str:
+    """What `first` is ahead of the other, on the same seeds."""
+    one, sign = pair["by_score"]["difference"], 1 if pair["a"] == first else -1
+    low, high = sorted((sign * one["ci_low"], sign * one["ci_high"]))
+    return cell({"ci_low": low, "ci_high": high}, sign * one["value"])
+
+
+def cell(interval: dict[str, Any], value: float) -> str:
+    """A number and both ends of its interval."""
+    return f"{number(value)} [{number(interval['ci_low'])}, {number(interval['ci_high'])}]"
 
 
 def number(value: float) -> str:

@@ -35,7 +35,8 @@ def test_the_readmes_code_runs(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] in code
     assert "5,049" in lines[4]
-    (tau,) = re.findall(r"parameter count \| (\.\d+) \|.* 5,049 \|", page)
+    (line,) = re.findall(r"\| \[digits201, .*\| 5,049 \|.*", page)
+    tau = line.split(" | ")[-2].split()[0]  # of the parameter count
     assert f"value=0{tau}" in lines[-1]
 
 
