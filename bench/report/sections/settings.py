@@ -125,8 +125,8 @@ def _settings(records: Sequence[RunRecord]) -> list[str]:
             found += [f"{names}\n{_lines(own)}"] if _lines(own) else []
         else:
             changed = {n: _changed(v, standard.config.get(n)) for n, v in record.config.items()}
-            less = {name: value for name, value in changed.items() if value is not None}
-            found.append(f"{names} as {standard.method.variant}, but {'; '.join(_lines(less).splitlines())}")
+            rest = {name: value for name, value in changed.items() if value is not None}
+            found.append(f"{names} as {standard.method.variant}, but {'; '.join(_lines(rest).splitlines())}")
     return [text for text in found if text]
 
 
