@@ -18,11 +18,9 @@ STUDIES = {  # folder in reports/ -> how it is called
     "digits201-variants-2000": "the same, half of the budget",
     "digits201": "digits201, default run",
 }
-METHODS = ("MNGNAS", "SPOS", "FairNAS")
-AGAINST = ("SPOS", "FairNAS")  # to what MNGNAS is compared
-REFERENCES = ("parameters", "ceiling")
+OURS, *BASELINES = METHODS = ("MNGNAS", "SPOS", "FairNAS")
 HEAD = (
-    *("study", "passes", "seeds", "architectures", *METHODS, *(f"MNGNAS − {one}" for one in AGAINST)),
+    *("study", "passes", "seeds", "architectures", *METHODS, *(f"{OURS} − {one}" for one in BASELINES)),
     *("parameter count", "one seed of the table against the others"),
 )
 
@@ -44,27 +42,32 @@ def line(study: str) -> tuple[str, ...]:
     pairs = {frozenset((one["a"], one["b"])): one for one in results["differences"]["pairs"]}
     references = {row["name"]: row["estimates"]["kendall_tau_b"] for row in results["references"]["rows"]}
     taus = [rows[method]["metrics"]["kendall_tau_b"] for method in METHODS]
+    spreads = [tau["spread"] for tau in taus]
     return (
         f"[{STUDIES[study]}](reports/{study}/report/report.md){older}",
         f"{passes['mean']:,.0f}",
-        str(len(rows[METHODS[0]]["seeds"])),
+        str(len(rows[OURS]["seeds"])),
         f"{taus[0]['architectures']['n']:,}",
-        *(cell(tau["spread"], tau["spread"]["mean"]) for tau in taus),
-        *(difference(pairs[frozenset((METHODS[0], one))], METHODS[0]) for one in AGAINST),
-        *(cell(references[name], references[name]["value"]) for name in REFERENCES),
+        *(cell(one["mean"], one["ci_low"], one["ci_high"]) for one in spreads),
+        *(difference(pairs[frozenset((OURS, one))]) for one in BASELINES),
+        *(
+            cell(one["value"], one["ci_low"], one["ci_high"])
+            for one in (references["parameters"], references["ceiling"])
+        ),
     )
 
 
-def difference(pair: dict[str, Any], first: str) -> str:
-    """What `first` is ahead of the other, on the same seeds."""
-    one, sign = pair["by_score"]["difference"], 1 if pair["a"] == first else -1
-    low, high = sorted((sign * one["ci_low"], sign * one["ci_high"]))
-    return cell({"ci_low": low, "ci_high": high}, sign * one["value"])
+def difference(pair: dict[str, Any]) -> str:
+    """What ours is ahead of the other, on the same seeds."""
+    one = pair["by_score"]["difference"]
+    if pair["a"] == OURS:
+        return cell(one["value"], one["ci_low"], one["ci_high"])
+    return cell(-one["value"], -one["ci_high"], -one["ci_low"])
 
 
-def cell(interval: dict[str, Any], value: float) -> str:
+def cell(value: float, low: float, high: float) -> str:
     """A number and both ends of its interval."""
-    return f"{number(value)} [{number(interval['ci_low'])}, {number(interval['ci_high'])}]"
+    return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
 def number(value: float) -> str:

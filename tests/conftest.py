@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,14 @@ def _one_thread():
 @pytest.fixture
 def start() -> Iterator[Callable[..., "subprocess.Popen[Any]"]]:
     """Starts a process as `subprocess.Popen` does; what a failed test leaves at work is killed, its pipes closed."""
-    started: list[subprocess.Popen[Any]] = []
+    with ExitStack() as stack:
 
-    def begin(*arguments: Any, **options: Any) -> "subprocess.Popen[Any]":
-        started.append(subprocess.Popen(*arguments, **options))
-        return started[-1]
+        def begin(*arguments: Any, **options: Any) -> "subprocess.Popen[Any]":
+            process = stack.enter_context(subprocess.Popen(*arguments, **options))
+            stack.callback(process.kill)  # before its pipes are closed and it is waited for
+            return process
 
-    yield begin
-    for process in started:
-        process.kill()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-        process.wait()
+        yield begin
 
 
 @pytest.fixture

@@ -111,36 +111,35 @@ def _like(study: str) -> str:
 
 def _settings(records: Sequence[RunRecord]) -> list[str]:
     """What all runs share, then what each method has besides, then of each of its variants what differs from it."""
-    whose: dict[str, tuple[RunRecord, list[str]]] = {}
-    for record in sorted(records, key=lambda record: "[" in record.method.variant):  # unchanged methods first
-        _, strategies = whose.setdefault(json.dumps(record.config, sort_keys=True), (record, []))
-        strategies.append(record.method.variant)
-    configs = [record.config for record, _ in whose.values()]
-    shared = {name: value for name, value in configs[0].items() if all(c.get(name, ...) == value for c in configs)}
-    found, standards = [_lines(shared)], dict[str, RunRecord]()
-    for record, strategies in whose.values():
-        names, standard = ", ".join(different(strategies)), standards.setdefault(record.method.name, record)
-        if standard is record:
-            own = {name: value for name, value in record.config.items() if name not in shared}
-            found += [f"{names}\n{_lines(own)}"] if _lines(own) else []
-        else:
-            changed = {n: _changed(v, standard.config.get(n)) for n, v in record.config.items()}
-            rest = {name: value for name, value in changed.items() if value is not None}
-            found.append(f"{names} as {standard.method.variant}, but {'; '.join(_lines(rest).splitlines())}")
+    whose: dict[str, list[RunRecord]] = {}  # unchanged methods first
+    for record in sorted(records, key=lambda record: bool(record.method.changes)):
+        whose.setdefault(json.dumps(record.config, sort_keys=True), []).append(record)
+    first, *others = (group[0].config for group in whose.values())
+    shared = {name: value for name, value in first.items() if all(one.get(name, ...) == value for one in others)}
+    found, standards = ["\n".join(_lines(shared))], dict[str, RunRecord]()
+    for group in whose.values():
+        names, (record, *_) = ", ".join(different(one.method.variant for one in group)), group
+        standard = standards.setdefault(record.method.name, record)
+        if standard is not record:
+            rest = _lines(_differing(record.config, standard.config))
+            found.append(f"{names} as {standard.method.variant}, but {'; '.join(rest)}")
+        elif own := _lines({name: value for name, value in record.config.items() if name not in shared}):
+            found.append("\n".join((names, *own)))
     return [text for text in found if text]
 
 
-def _changed(value: Any, standard: Any) -> Any:
-    """Of a section the entries that differ, of anything else itself; None if it is the same."""
-    if value == standard:
-        return None
-    if isinstance(value, dict) and isinstance(standard, dict):
-        return {key: one for key, one in value.items() if key not in standard or standard[key] != one}
-    return value
+def _differing(config: Mapping[str, Any], standard: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not as in `standard`; of a section that both have, the entries that are not."""
+    found = {name: value for name, value in config.items() if name not in standard or standard[name] != value}
+    for name, value in found.items():
+        if isinstance(value, dict) and isinstance(standard.get(name), dict):
+            found[name] = _differing(value, standard[name])
+    return found
 
 
-def _lines(config: Mapping[str, Any]) -> str:
-    return "\n".join(_setting(name, value) for name, value in sorted(config.items()) if value != {})
+def _lines(config: Mapping[str, Any]) -> list[str]:
+    """A line a section; one that is empty has none."""
+    return [_setting(name, value) for name, value in sorted(config.items()) if value != {}]
 
 
 def _setting(name: str, value: Any) -> str:
