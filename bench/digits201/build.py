@@ -1,7 +1,7 @@
 """The builder of the benchmark "digits201"; its protocol is `bench.truth.sources.digits201.Protocol`.
 
 One network is trained for each of the 6,466 classes of architectures that NAS-Bench-201 holds to be the same, in one
-fixed random order, seed by seed and chunk by chunk: any finished part is a fair sample. A chunk is one file, written
+fixed random order, chunk by chunk: any finished part is a fair sample. A chunk is one seed's share, one file, written
 under its name only when it is complete, so a build goes on after a kill. Processes may share a folder if each is given
 chunks of its own; if two train the same chunk, the later file replaces an equal one. What is finished can be collected
 in one small file, from which the build goes on elsewhere.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,8 +24,12 @@ from mngnas.data.npz import read_npz
 from mngnas.errors import UserError
 from mngnas.spaces.topology import TOPOLOGY, benchmark_classes
 
+if TYPE_CHECKING:
+    from mngnas.train.side_by_side import Course, SideBySideScores
+
 SEEDS = tuple(range(8))
 _KINDS = ("accuracy", "loss")
+_SIDE_BY_SIDE = 4  # seeds: 0 to 3 or 4 to 7, whichever are asked for, so that the same bits come back
 
 
 def representatives() -> np.ndarray:
@@ -37,7 +42,7 @@ def representatives() -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Architectures that are trained side by side with one seed; one file."""
+    """Some architectures with one seed; one file."""
 
     seed: int
     number: int
@@ -46,6 +51,12 @@ class Chunk:
     def path(self, directory: Path) -> Path:
         """Its file."""
         return directory / f"seed{self.seed}-chunk{self.number:04}.npz"
+
+    @property
+    def company(self) -> tuple[int, ...]:
+        """The seeds with which its own is trained side by side."""
+        first = self.seed - self.seed % _SIDE_BY_SIDE
+        return tuple(range(first, first + _SIDE_BY_SIDE))
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ class Progress:
 
 
 def chunks(seeds: Sequence[int] = SEEDS, limit: int | None = None, protocol: Protocol = PROTOCOL) -> list[Chunk]:
-    """What is to be trained, seed by seed; `limit`: only so many classes, rounded up to whole chunks.
+    """What is to be trained, all seeds of the first architectures first; `limit`: only so many classes, rounded up.
 
     A chunk is the same whatever the seeds and the limit. Raises `UserError` for a limit below 1.
     """
@@ -66,7 +77,7 @@ def chunks(seeds: Sequence[int] = SEEDS, limit: int | None = None, protocol: Pro
     order = representatives()
     count = math.ceil(min(limit or len(order), len(order)) / protocol.chunk)
     parts = [order[i * protocol.chunk : (i + 1) * protocol.chunk] for i in range(count)]
-    return [Chunk(seed, number, archs) for seed in seeds for number, archs in enumerate(parts)]
+    return [Chunk(seed, number, archs) for number, archs in enumerate(parts) for seed in seeds]
 
 
 def progress_of(directory: Path, tasks: Sequence[Chunk]) -> Progress:
@@ -75,83 +86,107 @@ def progress_of(directory: Path, tasks: Sequence[Chunk]) -> Progress:
     return Progress(done, sum(len(task.archs) for task in tasks))
 
 
+def together(tasks: Sequence[Chunk]) -> list[list[Chunk]]:
+    """The chunks in the groups that are trained side by side."""
+    groups: dict[tuple[int, tuple[int, ...]], list[Chunk]] = {}
+    for task in tasks:
+        groups.setdefault((task.number, task.company), []).append(task)
+    return list(groups.values())
+
+
 def train_chunks(
     directory: Path,
     tasks: Sequence[Chunk],
-    progress: Callable[[Chunk], None] | None = None,
+    progress: Callable[[float], None] = lambda _share: None,
     *,
     device: str = "cpu",
     protocol: Protocol = PROTOCOL,
 ) -> None:
-    """Train the chunks that `directory` lacks, in this process; `progress` is told each chunk that is there.
+    """Train the chunks that `directory` lacks, in this process; `progress` hears the share of the work that is done.
 
     Run it again after a kill. A chunk has the same bits whoever trains it on the same machine. Raises `UserError` for a
     chunk's file that is broken or of another protocol.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    trainer = None
-    for task in tasks:
-        path = task.path(directory)
-        if path.exists():
-            read_chunk(path, protocol)  # refuses another protocol's
-        else:
+    trainer, groups, done = None, together(tasks), 0
+
+    def within(share: float) -> None:
+        progress((done + share) / len(groups))
+
+    for group in groups:
+        missing = [task for task in group if not task.path(directory).exists()]
+        for task in group:
+            if task not in missing:
+                read_chunk(task.path(directory), protocol)  # refuses another protocol's
+        if missing:
             trainer = trainer or Trainer(protocol, device)
-            write_chunk(path, trainer.train(task), protocol)
-        if progress is not None:
-            progress(task)
+            trained = trainer.train(group[0].archs, group[0].company, within)
+            for task in missing:
+                write_chunk(task.path(directory), trained[task.seed], protocol)
+        done += 1
+        within(0)
 
 
 class Trainer:
-    """The pictures on the device, and one chunk after another; raises `UserError` for a GPU that is not there."""
+    """The pictures on the device, and what is trained on them; raises `UserError` for a GPU that is not there."""
 
     def __init__(self, protocol: Protocol, device: str) -> None:
         import torch
 
         from mngnas.data.datasets import load_images
+        from mngnas.train.side_by_side import Recipe
 
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"device {device!r}: PyTorch sees no CUDA device here")
+        p, images = protocol, load_images(DATASET)
         self.protocol, self.device = protocol, torch.device(device)
-        self.images = load_images(DATASET)
+        self._recipe = Recipe(
+            p.epochs[-1] * p.steps_per_epoch, p.batch_size, p.learning_rate, p.momentum, p.weight_decay
+        )
+        self._pictures = [getattr(images, split).to(self.device) for split in ("train", *SPLITS)]
+        self._courses: dict[tuple[int, ...], Course] = {}
 
-    def train(self, task: Chunk) -> dict[str, np.ndarray]:
-        """The arrays of a chunk's file."""
+    def train(
+        self, archs: np.ndarray, seeds: tuple[int, ...], progress: Callable[[float], None] = lambda _share: None
+    ) -> dict[int, dict[str, np.ndarray]]:
+        """By seed the arrays of a chunk's file; `archs` are official indices."""
         import torch
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # more are slower on networks this small, and would change the last bits
+        found = []
         try:
             start = time.process_time()
-            accuracy, loss = self._scores(task)
+            for index in archs:
+                found.append(self._scores(int(index), seeds))
+                progress(len(found) / len(archs))
             seconds = time.process_time() - start
         finally:
             torch.set_num_threads(threads)
+        accuracy, loss = (np.stack([getattr(one, kind) for one in found], axis=-1) for kind in _KINDS)
         return {
-            "archs": task.archs.astype(np.int32),
-            "accuracy": accuracy,  # float32 [epochs, split, architecture]
-            "loss": loss,
-            "seconds": np.array(seconds / len(task.archs)),  # of the processor, for one architecture
-            "torch": np.array(f"{torch.__version__} {self.device.type}"),
+            seed: {
+                "archs": archs.astype(np.int32),
+                "accuracy": accuracy[:, :, place],  # float32 [epochs, split, architecture]
+                "loss": loss[:, :, place],
+                "seconds": np.array(seconds / len(archs) / len(seeds)),  # of the processor, for one training
+                "torch": np.array(f"{torch.__version__} {self.device.type}"),
+            }
+            for place, seed in enumerate(seeds)
         }
 
-    def _scores(self, task: Chunk) -> tuple[np.ndarray, np.ndarray]:
-        from mngnas.data.images import scoring_batch
+    def _scores(self, index: int, seeds: tuple[int, ...]) -> "SideBySideScores":
         from mngnas.settings import Augmentation
-        from mngnas.train.side_by_side import Recipe, train_side_by_side
+        from mngnas.train.side_by_side import course_of, train_side_by_side
 
-        p, images = self.protocol, self.images
-        found = train_side_by_side(
-            [TOPOLOGY.from_index(int(i)) for i in task.archs],
-            p.skeleton,
-            Recipe(p.epochs[-1] * p.steps_per_epoch, p.batch_size, p.learning_rate, p.momentum, p.weight_decay),
-            task.seed,
-            images.train.to(self.device),
+        p = self.protocol
+        if seeds not in self._courses:
             # Each seed tests with noise of its own, so that the mean over seeds is over noise as well.
-            [scoring_batch(getattr(images, split).to(self.device), p.noise, task.seed) for split in SPLITS],
-            Augmentation(noise=p.noise),
-            [epochs * p.steps_per_epoch for epochs in p.epochs],
-        )
-        return found.accuracy, found.loss
+            train, *tests = self._pictures
+            self._courses[seeds] = course_of(seeds, self._recipe, train, tests, Augmentation(noise=p.noise))
+        test_after = [epochs * p.steps_per_epoch for epochs in p.epochs]
+        arch = TOPOLOGY.from_index(index)
+        return train_side_by_side(arch, p.skeleton, self._recipe, self._courses[seeds], test_after)
 
 
 def write_chunk(path: Path, arrays: dict[str, np.ndarray], protocol: Protocol) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.digits201.build import SEEDS, Chunk, Trainer, assemble, representatives
+from bench.digits201.build import SEEDS, Chunk, Trainer, assemble, representatives, together
 from bench.stats.metrics import kendall_tau_b
 from bench.truth.sources.digits201 import DATASET, PATH, PROTOCOL, SPLITS, Protocol, load
 from bench.truth.table import Measure, Table
@@ -124,7 +124,7 @@ def summary(table: Table) -> str:
 class Verification:
     """Sampled architectures trained again with the table's seeds, against the table.
 
-    Another chunk rounds otherwise, and training multiplies that: a repetition may differ from the table as much as
+    Another machine rounds otherwise, and training multiplies that: a repetition may differ from the table as much as
     another seed does, not more.
     """
 
@@ -165,10 +165,10 @@ def verify(
         raise UserError(f"cannot verify {n} architectures: the table has {len(trained):,} of {len(seeds)} seeds")
     archs = np.random.default_rng(sample_seed).permutation(trained)[:n]
     trainer, found = Trainer(protocol, device), np.empty((n, len(seeds)))
-    for column, seed in enumerate(tqdm(seeds, desc="verifying", unit="seed", disable=not progress)):
-        for start in range(0, n, protocol.chunk):
-            part = slice(start, start + protocol.chunk)
-            found[part, column] = trainer.train(Chunk(seed, -1, archs[part]))["accuracy"][-1, SPLITS.index("test")]
+    for group in tqdm(together([Chunk(seed, 0, archs) for seed in seeds]), "verifying", disable=not progress):
+        trained = trainer.train(archs, group[0].company)
+        for task in group:
+            found[:, seeds.index(task.seed)] = trained[task.seed]["accuracy"][-1, SPLITS.index("test")]
     expected = values[archs].astype(np.float64)
     difference = found - expected
     return Verification(

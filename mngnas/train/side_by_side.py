@@ -1,4 +1,4 @@
-"""Stand-alone training of many small architectures at once (`mngnas.nets.side_by_side`); nothing is shared."""
+"""Stand-alone training of one architecture with many seeds at once (`mngnas.nets.side_by_side`); nothing is shared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +30,16 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Course:
+    """All pictures that networks of `m` seeds see, whatever their architecture: `[b, m * c, h, w]`, labels `[b, m]`."""
+
+    seeds: tuple[int, ...]
+    batches: tuple[Batch, ...]  # one a training step
+    calibration: Batch
+    tests: tuple[Batch, ...]  # `k`
+
+
+@dataclass(frozen=True)
 class SideBySideScores:
     """Results of `m` networks after each of `n` training lengths, on each of `k` sets of pictures."""
 
@@ -37,38 +47,52 @@ class SideBySideScores:
     loss: np.ndarray  # float32 [n, k, m], mean cross-entropy in nats
 
 
-def train_side_by_side(
-    archs: Sequence[Arch],
-    skeleton: Skeleton,
-    recipe: Recipe,
-    seed: int,
-    train: ImageSet,
-    tests: Sequence[Batch],
-    augmentation: Augmentation,
-    test_after: Sequence[int],
-) -> SideBySideScores:
-    """Train `m` networks from scratch on the same batches and test each after these numbers of steps, ascending.
+def course_of(
+    seeds: Sequence[int], recipe: Recipe, train: ImageSet, tests: Sequence[ImageSet], augmentation: Augmentation
+) -> Course:
+    """A seed fixes the order of the pictures, their augmentation, and the noise of its tests.
 
-    The seed fixes the initial weights, the order of the pictures and the augmentation. Which architectures share a
-    batch changes only the rounding. Before a test BatchNorm's statistics are taken from all training pictures, with
-    the training noise: a moving average over a few steps would be of weights that have changed since.
+    The calibration is on all training pictures, with noise that is the same for every seed.
     """
-    device = train.pixels.device
-    networks = NetworkBatch(archs, skeleton, seed, device)
-    calibration = scoring_batch(train, augmentation.noise)
+    noise = augmentation.noise
+    return Course(
+        tuple(seeds),
+        tuple(
+            _beside([training_batch(train, step, recipe.batch_size, augmentation, seed) for seed in seeds])
+            for step in range(recipe.steps)
+        ),
+        _beside([scoring_batch(train, noise)] * len(seeds)),
+        tuple(_beside([scoring_batch(test, noise, seed) for seed in seeds]) for test in tests),
+    )
+
+
+def _beside(batches: Sequence[Batch]) -> Batch:
+    images = torch.cat([batch.images for batch in batches], 1).contiguous(memory_format=torch.channels_last)
+    return Batch(images, torch.stack([batch.labels for batch in batches], 1))
+
+
+def train_side_by_side(
+    arch: Arch, skeleton: Skeleton, recipe: Recipe, course: Course, test_after: Sequence[int]
+) -> SideBySideScores:
+    """Train a network for each seed of the course from scratch and test it after these numbers of steps, ascending.
+
+    Which seeds share a batch changes only the rounding. Before a test BatchNorm's statistics are taken from all
+    training pictures, with the training noise: a moving average over a few steps would be of weights that have changed
+    since.
+    """
+    networks = NetworkBatch(arch, skeleton, course.seeds, course.calibration.labels.device)
     found = []
 
     def backward(step: int) -> None:
-        batch = training_batch(train, step, recipe.batch_size, augmentation, seed)
+        batch = course.batches[step]
         logits = networks(batch.images)
-        targets = batch.labels.repeat_interleave(networks.m)
         # The sum over networks keeps each network's gradient what it would be alone.
-        (F.cross_entropy(logits.flatten(0, 1), targets, reduction="sum") / len(batch.labels)).backward()
+        (F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), reduction="sum") / len(batch.labels)).backward()
 
     def test(steps: int) -> None:
         if steps in test_after:
-            networks.calibrate(calibration.images)
-            found.append([_test(networks, one) for one in tests])
+            networks.calibrate(course.calibration.images)
+            found.append([_test(networks, one) for one in course.tests])
 
     run_steps(networks.parameters(), recipe, recipe.steps, backward, test)
     accuracy, loss = np.moveaxis(np.array(found, np.float32), 2, 0)
@@ -81,6 +105,6 @@ def _test(networks: NetworkBatch, test: Batch) -> tuple[np.ndarray, np.ndarray]:
     networks.eval()
     logits = torch.cat([networks(images) for images in test.images.split(_TEST_BATCH)])
     networks.train()
-    right = (logits.argmax(2) == test.labels[:, None]).float().mean(0)
-    loss = F.cross_entropy(logits.flatten(0, 1), test.labels.repeat_interleave(networks.m), reduction="none")
+    right = (logits.argmax(2) == test.labels).float().mean(0)
+    loss = F.cross_entropy(logits.flatten(0, 1), test.labels.flatten(), reduction="none")
     return right.cpu().numpy(), loss.unflatten(0, (-1, networks.m)).mean(0).cpu().numpy()

@@ -263,7 +263,7 @@ def test_costs_against_networks_with_pooled_reductions(skeleton, monkeypatch):
         "mngnas.nets.side_by_side.average_pool_3x3", pool
     )  # ours is a convolution, which has no weights
     for i, arch in enumerate(archs):
-        network = NetworkBatch([arch], skeleton, seed=0)
+        network = NetworkBatch(arch, skeleton, seeds=(0,))
         assert parameters[i] == sum(p.numel() for p in network.parameters())
         counted.clear()
         network(torch.zeros(1, 1, 8, 8))
