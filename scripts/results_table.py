@@ -72,7 +72,7 @@ def cell(value: float, low: float, high: float) -> str:
 
 def number(value: float) -> str:
     """Three digits, no zero before the point, a true minus sign."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}").replace("-", "−")
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:z.3f}").replace("-", "−")
 
 
 def page() -> str:

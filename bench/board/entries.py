@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.report.runs import comparable_runs
+from bench.report.runs import comparable_runs, former_tables
 from bench.report.scores import preset_of
 from bench.scores.read import Predictions
 from bench.stats.evaluation import ceiling_pairs
@@ -81,11 +81,13 @@ def study_entries(
             name = column or next(iter(having[0].scores.rankings[ranking].columns))
             having = [run for run in having if name in run.scores.rankings[ranking].columns]
             if having:
-                found.append(_of_runs(directory, having, ranking, name, number > 0, several))
+                found.append(_of_runs(directory, having, ranking, name, number > 0, several, table))
     return found
 
 
-def _of_runs(directory: Path, runs: Sequence[Run], ranking: str, column: str, further: bool, several: bool) -> Entry:
+def _of_runs(
+    directory: Path, runs: Sequence[Run], ranking: str, column: str, further: bool, several: bool, table: Table
+) -> Entry:
     record = runs[0].record
     scores = np.full((len(runs), record.search_space.n_arch), np.nan)
     for row, run in zip(scores, runs, strict=True):
@@ -93,6 +95,7 @@ def _of_runs(directory: Path, runs: Sequence[Run], ranking: str, column: str, fu
         values = found.columns[column]
         row[found.arch_index] = np.where(np.isnan(values), -np.inf, values)  # scored, and to no avail: last
     costs = [(run.record.cost, run.record.ranking_costs.get(ranking)) for run in runs]
+    former = former_tables(runs, table)
     label = record.method.full_label + (f", {ranking}" if further else "")
     return Entry(
         name=record.method.variant,
@@ -101,7 +104,8 @@ def _of_runs(directory: Path, runs: Sequence[Run], ranking: str, column: str, fu
         source=str(directory),
         ranking=ranking,
         column=column,
-        protocol=_protocol(record.config, record.images, preset_of(record)),
+        protocol=_protocol(record.config, record.images, preset_of(record))
+        | ({"made with the table's state": ", ".join(former)} if former else {}),
         seeds=tuple(run.record.seed for run in runs),
         scores=scores,
         passes=float(np.mean([own.passes + (scoring.passes if scoring else 0) for own, scoring in costs])),

@@ -1,9 +1,12 @@
 """`run_bench.py pack`: put a study's finished runs into one file, to be kept or sent."""
 
 import argparse
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from bench.cli.options import Commands
+from mngnas.errors import UserError
 
 
 def add(commands: Commands) -> None:
@@ -15,8 +18,11 @@ def add(commands: Commands) -> None:
 
 
 def command(options: argparse.Namespace) -> None:
-    """Pack, check, and remove the runs' own directories."""
+    """Pack, check, and remove the runs' own directories; what is sent does not name this machine's folders."""
+    from bench.study.spec import load_study, save_study
     from bench.study.store import PACKED, pack_runs
 
     n, path = pack_runs(options.study), options.study / PACKED
+    with suppress(UserError):  # none, or of an older version: the runs are all there is
+        save_study(options.study, replace(load_study(options.study), mirror=None, archive=None))
     print(f"{n} runs in {path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -55,6 +55,11 @@ class StudyRuns:
         """The search space of the table."""
         return self.table.space
 
+    @property
+    def former_tables(self) -> tuple[str, ...]:
+        """Checksums, shortened, of other states of the table, with which some runs were made."""
+        return former_tables(self.runs, self.table)
+
     def once(self, numbers: "Callable[[StudyRuns], _T]") -> _T:
         """What `numbers` gives for this study, computed at the first call: topics may use each other's numbers."""
         if numbers not in self._made:
@@ -98,6 +103,11 @@ def read_runs(
     costs = table.parameters[first.dataset], table.flops[first.dataset]
     groups, common = _groups(by_group, methods), _common(methods, truth)
     return StudyRuns(directory, tuple(runs), table, target, resamples, truth, methods, groups, *costs, common)
+
+
+def former_tables(runs: Sequence[Run], table: Table) -> tuple[str, ...]:
+    """As `StudyRuns.former_tables`."""
+    return tuple(sorted({run.record.table_checksum[:12] for run in runs} - {table.checksum[:12]}))
 
 
 def comparable_runs(

@@ -10,7 +10,7 @@ NOT_KNOWN = "n/a"
 
 def number(value: float, digits: int = 3) -> str:
     """With a true minus sign; an undefined number is n/a."""
-    return f"{value:,.{digits}f}".replace("-", "−") if math.isfinite(value) else NOT_KNOWN
+    return f"{value:z,.{digits}f}".replace("-", "−") if math.isfinite(value) else NOT_KNOWN
 
 
 def percent(value: float, digits: int = 2) -> str:

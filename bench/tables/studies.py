@@ -27,8 +27,9 @@ class Studied:
 
     @property
     def setting(self) -> str:
-        """Name, pictures and preset."""
-        return f"{self.name}: {self.record.images}, preset {preset_of(self.record)}"
+        """Name, pictures and preset, and whether the table has changed since."""
+        former = ", made with another state of the table, on which no score depends" * bool(self.runs.former_tables)
+        return f"{self.name}: {self.record.images}, preset {preset_of(self.record)}{former}"
 
     @property
     def name(self) -> str:

@@ -57,6 +57,13 @@ def test_a_study_gives_an_entry_for_each_variant_and_ranking(table, tmp_path):
     assert study_entries(tmp_path, table, TARGET, "other") == []
 
 
+def test_an_entry_says_that_the_table_was_another_one_then(table, tmp_path):
+    today = made_up_table(SAMPLE)
+    small_study(tmp_path, table, ("plain",), (0,), ())
+    (now,), (then,) = (study_entries(tmp_path, one, TARGET) for one in (table, today))
+    assert then.protocol == now.protocol | {"made with the table's state": table.checksum[:12]}
+
+
 def test_what_a_run_could_not_score_ranks_last(table, tmp_path):
     accuracy = np.array([0.5, np.nan, 0.75])
     write_run(tmp_path, table, rankings={"inherited": with_loss([3, 4, 5], accuracy, accuracy)})

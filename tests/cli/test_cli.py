@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from bench.study.executor import Failure
 from bench.study.spec import PlannedRun, load_study
 from bench.truth import load_table
 from mngnas.methods.registry import methods, select
+from tests.report.made_up import made_up_table, write_run
 from tests.tiny import SPOS, opened
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -181,6 +183,15 @@ def test_like_a_study_of_a_smaller_table(asked, tmp_path, capsys):
     assert load_study(tmp_path / "again").table_checksum == load_table("digits201").checksum
     assert main(["run", "--like", "search", "--out", "other"]) == 2
     assert "search was made with another table 'digits201'" in capsys.readouterr().err
+
+
+def test_what_is_packed_names_no_folder_of_this_machine(tmp_path, capsys):
+    directory = opened(tmp_path / "study", SPOS, mirror="/some/where", archive="/else/where")
+    study = load_study(directory)
+    write_run(directory, made_up_table())
+    assert main(["pack", str(directory)]) == 0
+    assert "1 runs in " in capsys.readouterr().out
+    assert load_study(directory) == replace(study, mirror=None, archive=None)
 
 
 def test_all_failures_are_told_at_the_end(monkeypatch, tmp_path, capsys):

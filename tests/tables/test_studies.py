@@ -66,7 +66,11 @@ def test_a_table_that_has_grown_joins_what_asked_neither(tmp_path, table):
     """Made before and after; but two states of the table are two ground truths."""
     for seed, name in enumerate(("before", "after")):
         write_ranker(tmp_path / name, table, seed=seed, table_checksum=name)
-    assert [study.names for study in read(table, tmp_path / "before", tmp_path / "after")] == [("before", "after")]
+    (joined,) = read(table, tmp_path / "before", tmp_path / "after")
+    assert joined.names == ("before", "after")
+    assert joined.setting.endswith(", made with another state of the table, on which no score depends")
+    write_ranker(tmp_path / "today", table)
+    assert "state" not in read(table, tmp_path / "today")[0].setting
     other = replace(table, flops={name: 2 * values for name, values in table.flops.items()})
     studies = read_studies({tmp_path / "before": table, tmp_path / "after": other}, 5)
     assert [[one.name for one in group] for group in by_truth(studies)] == [["before"], ["after"]]

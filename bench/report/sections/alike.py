@@ -172,7 +172,7 @@ def plot_alike(ax: "Axes", numbers: Alike) -> "Axes":
     if size <= NUMBERED:
         for (a, b), value in np.ndenumerate(off):
             if np.isfinite(value):
-                text = f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
+                text = f"{value:z.2f}".replace("0.", ".", 1).replace("-", "−")
                 darkness = abs(value) / high if low < 0 else (value - low) / (high - low)
                 ink = "white" if darkness > 0.65 else "black"
                 ax.text(b + 0.5, a + 0.5, text, ha="center", va="center", fontsize=7.5, color=ink)
