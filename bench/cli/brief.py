@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bench.cli.options import PROGRAM, Commands, add_jobs, check_device, parallel, positive
+from bench.cli.options import PROGRAM, Commands, add_jobs, add_mirror, check_device, parallel, positive
 from bench.cli.progress import shown
 
 
@@ -15,6 +15,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--archs", type=positive, default=100, help="how many, at random (default: 100)")
     parser.add_argument("--steps", type=positive, default=500, help="batches for each (default: 500)")
     add_jobs(parser)
+    add_mirror(parser)
     parser.set_defaults(command=command)
 
 
@@ -22,11 +23,11 @@ def command(options: argparse.Namespace) -> None:
     """Train what is missing."""
     from bench.study.brief import train_briefly
     from bench.study.executor import LocalExecutor
-    from bench.study.spec import load_study
+    from bench.study.spec import load_for_more
     from bench.study.task import check_task
     from mngnas.data.datasets import load_images
 
-    study = load_study(options.study)
+    study = load_for_more(options.study, options.mirror)
     check_device(study.device)
     check_task(study, load_images(study.dataset, study.mirror))
     executor = LocalExecutor(parallel(options.jobs, study.device))

@@ -41,12 +41,12 @@ def command(options: argparse.Namespace) -> None:
 
     from bench.study.executor import LocalExecutor
     from bench.study.retrain import retrain, retrained_archs, runs_to_retrain
-    from bench.study.spec import check_protocol, check_table, load_study
+    from bench.study.spec import check_protocol, check_table, load_for_more
     from bench.study.task import check_task
     from bench.truth.table import default_target
     from mngnas.data.datasets import load_images
 
-    study = load_study(options.study)
+    study = load_for_more(options.study, options.mirror)
     check_protocol(options.study, study)
     runs = runs_to_retrain(options.study, options.strategy, options.seeds)
     check_device(study.device)

@@ -157,6 +157,15 @@ def load_study(place: Path) -> Study:
         raise UserError(f"{path} is not readable ({type(error).__name__}: {error})") from error
 
 
+def load_for_more(directory: Path, mirror: str | None) -> Study:
+    """Read the study of more work than its runs; a mirror that is given is its own from now on. Raises `UserError`."""
+    study = load_study(directory)
+    if mirror not in (None, study.mirror):
+        study = replace(study, mirror=mirror)
+        save_study(directory, study)  # from where the jobs know it
+    return study
+
+
 def _digest(content: Mapping[str, Any]) -> str:
     """Of what decides numbers: where things come from and what they are called may be changed by hand."""
     counts = {name: value for name, value in content.items() if name not in _FREE}

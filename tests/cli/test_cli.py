@@ -13,7 +13,9 @@ from bench.cli import main
 from bench.cli.run import _rows
 from bench.study.executor import Failure
 from bench.study.spec import PlannedRun, load_study
+from bench.study.store import RECORD
 from bench.truth import load_table
+from mngnas.errors import UserError
 from mngnas.methods.registry import methods, select
 from tests.report.made_up import made_up_table, write_run
 from tests.tiny import SPOS, opened
@@ -183,6 +185,26 @@ def test_like_a_study_of_a_smaller_table(asked, tmp_path, capsys):
     assert load_study(tmp_path / "again").table_checksum == load_table("digits201").checksum
     assert main(["run", "--like", "search", "--out", "other"]) == 2
     assert "search was made with another table 'digits201'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["brief", "retrain"])
+def test_more_work_on_a_study_takes_its_pictures_from_the_mirror_given(command, tmp_path, monkeypatch, capsys):
+    """Before it starts, and in its jobs, which know no more than the study does."""
+    directory, places = opened(tmp_path / "study", SPOS), []
+    (directory / SPOS.name).mkdir()
+    (directory / SPOS.name / RECORD).touch()  # it is finished
+
+    def load_images(_name, mirror):
+        places.append(mirror)
+        raise UserError("these are none")
+
+    monkeypatch.setattr("mngnas.data.datasets.load_images", load_images)
+    assert main([command, str(directory), "--mirror", str(tmp_path)]) == 2
+    assert "these are none" in capsys.readouterr().err
+    assert places == [str(tmp_path)]
+    assert load_study(directory).mirror == str(tmp_path)
+    assert main([command, str(directory)]) == 2
+    assert places[1:] == [str(tmp_path)]
 
 
 def test_what_is_packed_names_no_folder_of_this_machine(tmp_path, capsys):

@@ -77,7 +77,7 @@ OWN = {  # options that a command has: with others it goes no further
     "run": WORDS["option"][:15],
     "ablate": WORDS["option"][:15],
     "report": WORDS["option"][11:18],
-    "brief": ["--archs", "--steps", "--jobs"],
+    "brief": ["--archs", "--steps", "--jobs", "--mirror"],
     "retrain": ["--archs", "--passes", "--strategy", "--seeds", "--jobs"],
     "evaluate": [*WORDS["option"][:2], *WORDS["option"][11:21]],
     "query": ["--benchmark", "--mirror", "--archive", "--json", "--svg", "--latency", "--digits-order"],
