@@ -53,7 +53,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("reduced: C=8, N=1, 16x16, batch 128", Skeleton(8, 1), 16, 128),
+    Setting("reduced (preset cpu): C=8, N=1, 16x16, batch 64", Skeleton(8, 1, residual_reduction=False), 16, 64, 500),
     Setting("full: C=16, N=5, 32x32, batch 64", Skeleton(16, 5), 32, 64),
 )
 

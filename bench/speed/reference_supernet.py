@@ -6,6 +6,7 @@ architectures one by one.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mngnas.data.images import Batch
-from mngnas.nets.cell_network import ResidualBlock, operation
+from mngnas.nets.cell_network import PooledBlock, ResidualBlock, operation
 from mngnas.spaces import Arch
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import EDGES, N_NODES, OPERATIONS
@@ -35,7 +36,7 @@ class _Cell(nn.Module):
 
 
 class ReferenceSupernet(nn.Module):
-    """The benchmark's skeleton; residual reductions only."""
+    """A supernet of the skeleton."""
 
     def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
@@ -46,9 +47,8 @@ class ReferenceSupernet(nn.Module):
         self.stages = nn.ModuleList(
             nn.ModuleList(_Cell(width, skeleton.affine) for _ in range(skeleton.cells)) for width in skeleton.widths
         )
-        self.reductions = nn.ModuleList(
-            ResidualBlock(a, b) for a, b in zip(skeleton.widths, skeleton.widths[1:], strict=False)
-        )
+        reduction = ResidualBlock if skeleton.residual_reduction else PooledBlock
+        self.reductions = nn.ModuleList(reduction(a, b) for a, b in pairwise(skeleton.widths))
         self.last = nn.BatchNorm2d(skeleton.widths[-1], track_running_stats=False)
         self.head = nn.Linear(skeleton.widths[-1], skeleton.classes)
 

@@ -40,6 +40,9 @@ def reference_twin(supernet):
                 scale, shift = (None if one is None else one[edge] for one in (convs.scale, convs.shift))
                 take(*list(operations[op])[1:], convs.weight[edge], scale, shift)
     for mine, theirs in zip(net.reductions, s.reductions, strict=True):
+        if not s.skeleton.residual_reduction:
+            take(*list(mine)[1:], theirs.conv.weight, theirs.conv.scale, theirs.conv.shift)
+            continue
         for ours, one in ((mine.first, theirs.first), (mine.second, theirs.second)):
             take(*list(ours)[1:], one.weight, one.scale, one.shift)
         mine.shortcut[1].weight.copy_(theirs.shortcut)
@@ -49,7 +52,9 @@ def reference_twin(supernet):
     return net
 
 
-@pytest.mark.parametrize("skeleton", [Skeleton(4, 2), Skeleton(8, 1, affine=True)], ids=str)
+@pytest.mark.parametrize(
+    "skeleton", [Skeleton(4, 2), Skeleton(8, 1, affine=True), Skeleton(8, 1, residual_reduction=False)], ids=str
+)
 def test_the_plain_supernet_computes_the_same(skeleton):
     supernet = moved(CellSupernet(skeleton, 0))
     net, images = reference_twin(supernet), torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
