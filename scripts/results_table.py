@@ -14,6 +14,7 @@ STUDIES = {  # folder in reports/ -> how it is called
     "nb201-cifar10": "NAS-Bench-201, CIFAR-10 (JPEG)",
     "nb201-cifar10-8000": "the same, fewer passes",
     "nb201-cifar10-variants": "fewer still",
+    "nb201-cifar10-variants-2000": "the fewest",
     "digits201-variants": "digits201",
     "digits201-variants-2000": "the same, half of the budget",
     "digits201": "digits201, default run",
