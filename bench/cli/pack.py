@@ -23,6 +23,9 @@ def command(options: argparse.Namespace) -> None:
     from bench.study.store import PACKED, pack_runs
 
     n, path = pack_runs(options.study), options.study / PACKED
+    study = None
     with suppress(UserError):  # none, or of an older version: the runs are all there is
-        save_study(options.study, replace(load_study(options.study), mirror=None, archive=None))
+        study = load_study(options.study)
+    if study is not None:
+        save_study(options.study, replace(study, mirror=None, archive=None))
     print(f"{n} runs in {path}: {path.stat().st_size / 1e6:.1f} MB")
