@@ -114,10 +114,12 @@ def train_chunks(
         progress((done + share) / len(groups))
 
     for group in groups:
-        missing = [task for task in group if not task.path(directory).exists()]
+        missing = []
         for task in group:
-            if task not in missing:
+            if task.path(directory).exists():
                 read_chunk(task.path(directory), protocol)  # refuses another protocol's
+            else:
+                missing.append(task)
         if missing:
             trainer = trainer or Trainer(protocol, device)
             trained = trainer.train(group[0].archs, group[0].company, within)

@@ -55,11 +55,6 @@ class StudyRuns:
         """The search space of the table."""
         return self.table.space
 
-    @property
-    def former_tables(self) -> tuple[str, ...]:
-        """Checksums, shortened, of other states of the table, with which some runs were made."""
-        return former_tables(self.runs, self.table)
-
     def once(self, numbers: "Callable[[StudyRuns], _T]") -> _T:
         """What `numbers` gives for this study, computed at the first call: topics may use each other's numbers."""
         if numbers not in self._made:
@@ -106,7 +101,7 @@ def read_runs(
 
 
 def former_tables(runs: Sequence[Run], table: Table) -> tuple[str, ...]:
-    """As `StudyRuns.former_tables`."""
+    """Checksums, shortened, of other states of the table, with which some runs were made."""
     return tuple(sorted({run.record.table_checksum[:12] for run in runs} - {table.checksum[:12]}))
 
 

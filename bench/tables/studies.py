@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.report.runs import StudyRuns, read_runs
+from bench.report.runs import StudyRuns, former_tables, read_runs
 from bench.report.scores import group_of, preset_of
 from bench.study.records import Run, RunRecord
 from bench.study.store import load_runs
@@ -28,7 +28,9 @@ class Studied:
     @property
     def setting(self) -> str:
         """Name, pictures and preset, and whether the table has changed since."""
-        former = ", made with another state of the table, on which no score depends" * bool(self.runs.former_tables)
+        former = ", made with another state of the table, on which no score depends" * bool(
+            former_tables(self.runs.runs, self.runs.table)
+        )
         return f"{self.name}: {self.record.images}, preset {preset_of(self.record)}{former}"
 
     @property

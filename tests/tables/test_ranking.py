@@ -7,6 +7,7 @@ from scipy.stats import kendalltau
 from bench.board.entries import FILE, Entry
 from bench.report.look import to_svg
 from bench.stats.metrics import METRICS
+from bench.study.scores import Scores
 from bench.tables.ablations import ablation_table
 from bench.tables.comparison import paired, pictures, ranks
 from bench.tables.ranking import ranking_table
@@ -59,6 +60,16 @@ def test_every_metric_with_both_intervals(studies, table):
     labels = [cells[0].split("\n")[0] for cells in found.text.rows]
     assert {"parameter count = FLOPs", "ceiling: one seed against the others"} < set(labels)
     assert table.space.label in found.title
+
+
+def test_each_ranking_of_a_method_is_a_row(table, tmp_path):
+    for seed in SEEDS:
+        accuracy = np.random.default_rng(seed).uniform(size=len(SAMPLE))
+        rankings = {name: Scores(SAMPLE, {"accuracy": accuracy}) for name in ("inherited", "retrained")}
+        write_run(tmp_path / "study", table, "guided", seed, rankings=rankings, curve={}, dataset="cifar10")
+    found = ranking_table(read_studies({tmp_path / "study": table}, 5), (), 5)
+    labels = {cells[0] for cells in found.text.rows}
+    assert {"Guided\nstudy; inherited; 5 seeds", "Guided, retrained\nstudy; retrained; 5 seeds"} < labels
 
 
 def test_other_entries_are_rows_like_any(studies, table):

@@ -117,7 +117,10 @@ def test_parts_of_the_work_make_the_whole(built, tmp_path):
     assert told[-1] == 1
     assert build.progress_of(tmp_path, tasks) == build.Progress(6, 12)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
-    build.train_chunks(tmp_path, [*tasks[::2], tasks[1]], protocol=TINY)
+    told.clear()
+    build.train_chunks(tmp_path, [*tasks[::2], tasks[1]], told.append, protocol=TINY)
+    assert told == sorted(told)
+    assert told[-1] == 1
     assert bits(tmp_path) == bits(built)
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())  # nothing is trained twice
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.report.page import Block, Paragraph, Section
-from bench.report.runs import StudyRuns
+from bench.report.runs import StudyRuns, former_tables
 from bench.report.scores import TAU, Method
 from bench.report.sections.differences import difference
 from bench.report.sections.settings import about
@@ -116,6 +116,7 @@ def _compared(one: Estimate, what: str) -> str:
 def _warnings(study: StudyRuns) -> list[str]:
     facts, n_arch = study.once(about), study.space.n_arch
     seeds = {frozenset(group.seeds) for group in study.groups}
+    former = former_tables(study.runs, study.table)
     few = min((len(scored.true) for m in study.methods if m.is_main for scored in m.seeds), default=facts.n_known)
     warnings = {
         f"Made with uncommitted changes, so the commit does not say all: {'; '.join(facts.dirty_runs)}.": bool(
@@ -123,10 +124,8 @@ def _warnings(study: StudyRuns) -> list[str]:
         ),
         f"The runs come from {len(facts.commits)} commits.": len(facts.commits) > 1,
         f"The runs come from {len(facts.devices)} devices: their seconds cannot be compared.": len(facts.devices) > 1,
-        f"Runs made with another state of the table (checksum {' and '.join(study.former_tables)}) are evaluated with "
-        f"this one ({study.table.checksum[:12]}): they asked it nothing, so no score depends on it.": bool(
-            study.former_tables
-        ),
+        f"Runs made with another state of the table (checksum {' and '.join(former)}) are evaluated with this one "
+        f"({study.table.checksum[:12]}): they asked it nothing, so no score depends on it.": bool(former),
         "The methods have different seeds; see the tables.": len(seeds) > 1,
         f"Only {facts.n_known:,} of {n_arch:,} architectures have a ground truth; the others are left out.": (
             facts.n_known < n_arch
