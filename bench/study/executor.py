@@ -59,14 +59,18 @@ class _Process:
         while self.settled < len(self.jobs) and _is_settled(self.jobs[self.settled]):
             self.settled += 1
 
-    def said(self) -> tuple[Job, Status, float]:
-        """The job at work, what it says, and the estimated seconds until all are done."""
+    def said(self, usual: float) -> tuple[Job, Status, float]:
+        """The job at work, what it says, and the estimated seconds until all are done: as it says itself, else by the
+        share that is done, else as long as a job took before (`usual`, NaN while unknown).
+        """
         job = self.jobs[min(self.settled, len(self.jobs) - 1)]
         status = load_status(job.directory)
-        if len(self.jobs) == 1:
-            return job, status, status.left
-        left = len(self.jobs) - self.settled
-        return job, status, self.seconds / self.settled * left if self.settled else float("nan")
+        share, left = self.settled / len(self.jobs), float("nan")
+        if len(self.jobs) == 1 and not self.settled:
+            share, left = status.share, status.left
+        if left != left:
+            left = self.seconds * (1 / share - 1) if share > 0 else usual * len(self.jobs) - self.seconds
+        return job, status, max(left, 0.0)  # NaN stays NaN
 
     @property
     def seconds(self) -> float:
@@ -115,7 +119,8 @@ class LocalExecutor:
     def _progress(
         self, total: int, done: int, failed: int, waiting: int, working: Sequence[_Process], durations: Sequence[float]
     ) -> Progress:
-        said = [one.said() for one in working]
+        usual = sum(durations) / len(durations) if durations else float("nan")
+        said = [one.said(usual) for one in working]
         lefts = [left for *_, left in said]
         each = [(one.seconds + left) / len(one.jobs) for one, left in zip(working, lefts, strict=True)]
         whole = [*durations, *each]

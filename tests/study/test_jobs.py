@@ -14,7 +14,7 @@ import pytest
 
 from bench.study import jobs as jobs_module
 from bench.study import work
-from bench.study.executor import LocalExecutor, Progress, duration, progress_line
+from bench.study.executor import LocalExecutor, Progress, _Process, duration, progress_line
 from bench.study.jobs import LEASE, STATUS, Job, Lease, Status, load_job, load_status, save_status, wait_for
 from bench.study.work import KINDS
 from mngnas.errors import UserError
@@ -152,6 +152,28 @@ def test_heavy_jobs_have_a_process_each(toy):
     jobs = [toy(f"j{i}") for i in range(3)]
     assert LocalExecutor(2).run(jobs, quiet) == []
     assert len(set(began_in(jobs))) == 3
+
+
+def test_jobs_that_do_not_say_how_long_they_take_are_like_those_before(toy):
+    seen = []
+    assert LocalExecutor(1).run([toy(f"j{i}") for i in range(3)], seen.append) == []
+    known = [one.seconds_left == one.seconds_left for one in seen]
+    assert known == [one.done > 0 for one in seen]
+    assert known[0] is False
+    assert seen[-1].seconds_left == 0
+
+
+@pytest.mark.parametrize(
+    ("share", "left", "usual", "seconds"),
+    [(0.5, 7.0, 99.0, 7), (0.25, None, 99.0, 60), (0.0, None, 99.0, 79), (0.0, None, 5.0, 0), (0.0, None, None, None)],
+)
+def test_what_is_left_of_a_job(toy, share, left, usual, seconds):
+    """As it says; by its share, after 20 seconds; as long as others took; unknown."""
+    job, nan = toy("j"), float("nan")
+    job.save()
+    save_status(job.directory, Status("working", share, nan if left is None else left))
+    *_, found = _Process([job], None, time.monotonic() - 20).said(nan if usual is None else usual)
+    assert found == pytest.approx(nan if seconds is None else seconds, abs=1, nan_ok=True)
 
 
 def test_two_processes_never_do_the_same_job(toy, start):
