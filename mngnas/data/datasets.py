@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -314,12 +315,23 @@ def _read_jpeg_pack(pack: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _digits() -> ImageData:
     """The handwritten digits of scikit-learn, pixels 0..16, divided at random once and for all."""
+    found, labels = _scikit_learns_digits()
+    pixels = np.round(found.reshape(-1, 1, 8, 8) * 255 / 16).astype(np.uint8)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    return _image_data("digits", 10, pixels, labels, (order[:600], order[600:900], order[900:]))
+
+
+def _scikit_learns_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels `[n, 64]` and labels `[n]`, from the file where it is at hand: to import the loader takes two seconds."""
+    package = find_spec("sklearn")
+    file = Path(*package.submodule_search_locations or (), "datasets", "data", "digits.csv.gz") if package else None
+    if file and file.is_file():
+        rows = np.loadtxt(file, delimiter=",")
+        return rows[:, :-1], rows[:, -1].astype(int)
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    pixels = np.round(digits.images * 255 / 16).astype(np.uint8)[:, None]  # [n, 1, 8, 8]
-    order = np.random.default_rng(0).permutation(len(pixels))
-    return _image_data("digits", 10, pixels, digits.target, (order[:600], order[600:900], order[900:]))
+    pixels, labels = load_digits(return_X_y=True)
+    return pixels, labels
 
 
 def _halve_training(where: dict[str, np.ndarray], n_train: int, n_test: int) -> Parts:

@@ -538,6 +538,14 @@ def test_digits():
     assert {images.name for images in three(data)} == {"digits"}
 
 
+def test_digits_are_the_same_without_the_file(monkeypatch):
+    """scikit-learn may keep it elsewhere one day."""
+    read = datasets._scikit_learns_digits()
+    monkeypatch.setattr(datasets, "find_spec", lambda _name: None)
+    for one, other in zip(read, datasets._scikit_learns_digits(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_unknown_name():
     for function in (load_images, images_cached):
         with pytest.raises(
