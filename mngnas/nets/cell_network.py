@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from mngnas.nets.layers import average_pool_3x3
 from mngnas.nets.network import Network
 from mngnas.nets.supernet import Output
+from mngnas.nets.walk import walk
 from mngnas.spaces import Arch
 from mngnas.spaces.skeleton import Skeleton
-from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, N_NODES, NONE, SKIP
+from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, NONE, SKIP
 
 
 class ReluConvNorm(nn.Sequential):
@@ -81,14 +82,12 @@ class _Cell(nn.Module):
         self.edges = nn.ModuleList(operation(op, c, affine) for op in arch)
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes: list[Tensor | None] = [x, *[None] * (N_NODES - 1)]  # None: nothing but zeros so far
-        for edge, (source, target) in zip(self.edges, EDGES, strict=True):
-            if isinstance(edge, Zero):
-                continue
-            value, so_far = nodes[source], nodes[target]
-            y = edge(x * 0 if value is None else value)
-            nodes[target] = y if so_far is None else so_far + y
-        return x * 0 if nodes[-1] is None else nodes[-1]
+        def through(edge: int, value: Tensor | None) -> Tensor | None:
+            operation = self.edges[edge]
+            return None if isinstance(operation, Zero) else operation(x * 0 if value is None else value)
+
+        out = walk(x, through)
+        return x * 0 if out is None else out
 
 
 class CellNetwork(Network):

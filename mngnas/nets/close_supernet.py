@@ -19,6 +19,7 @@ from mngnas.nets.cell import Cell
 from mngnas.nets.cell_supernet import CellSupernet
 from mngnas.nets.norms import Norm, batch_norm
 from mngnas.nets.supernet import Output, Supernet
+from mngnas.nets.walk import walk
 from mngnas.spaces import Arch
 from mngnas.spaces.skeleton import Skeleton
 from mngnas.spaces.topology import CONV_1X1, CONV_3X3, EDGES, N_NODES, NONE, OPERATIONS, live_graph
@@ -114,14 +115,12 @@ class CloseSupernet(CellSupernet):
 
     def _run(self, images: Tensor, live: Arch, operate: _Operate, norm: Norm) -> Output:
         def run(cell: Cell, x: Tensor) -> Tensor:
-            nodes: list[Tensor | None] = [x, *[None] * (N_NODES - 1)]
-            for edge, ((source, target), op) in enumerate(zip(EDGES, live, strict=True)):
-                value, so_far = nodes[source], nodes[target]
-                if op != NONE and value is not None:
-                    y = operate(cell, edge, op, value)
-                    nodes[target] = y if so_far is None else so_far + y
-            found = nodes[-1]
-            return torch.zeros_like(x) if found is None else found
+            def through(edge: int, value: Tensor | None) -> Tensor | None:
+                op = live[edge]
+                return None if op == NONE or value is None else operate(cell, edge, op, value)
+
+            out = walk(x, through)
+            return torch.zeros_like(x) if out is None else out
 
         return self._after_first_cell(run(self.first_cell, self.stem(images, norm)), run, norm)
 

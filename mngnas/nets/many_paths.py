@@ -26,13 +26,13 @@ from mngnas.nets.cell import Cell, CellWeights
 from mngnas.nets.layers import average_pool_3x3
 from mngnas.nets.norms import batch_norm
 from mngnas.nets.supernet import Output
+from mngnas.nets.walk import walk
 from mngnas.spaces import Arch
 from mngnas.spaces.topology import (
     AVG_POOL,
     CONV_1X1,
     CONV_3X3,
     EDGES,
-    N_NODES,
     NONE,
     OPERATIONS,
     SKIP,
@@ -104,22 +104,22 @@ def forward_paths(supernet: CellWeights, images: Tensor, paths: Route) -> Output
 def _cell(cell: Cell, x: Tensor, paths: Route) -> Tensor:
     """`[P, b, h, w, c]` in and out; x may be `[1, b, h, w, c]` where all paths have the same input."""
     n = paths.where.shape[1]
-    nodes: list[Tensor | None] = [x, *[None] * (N_NODES - 1)]
     orders = paths.order.split([sum(counts) for counts in paths.counts])
-    for edge, ((source, target), counts, order) in enumerate(zip(EDGES, paths.counts, orders, strict=True)):
-        value = nodes[source]
+
+    def through(edge: int, value: Tensor | None) -> Tensor | None:
+        counts, order = paths.counts[edge], orders[edge]
         if value is None or not sum(counts):
-            continue
+            return None
         shared = len(value) == 1 < n
         inputs = value.expand(4, *value.shape[1:]) if shared else value.index_select(0, order)
         results = [torch.zeros_like(value[:1])]
         for op, count, part in zip(_OPERATIONS, counts, inputs.split([1] * 4 if shared else counts), strict=True):
             if count:
                 results.append(_operate(cell, edge, op, part).expand(count, *value.shape[1:]))
-        y, so_far = torch.cat(results).index_select(0, paths.where[edge]), nodes[target]
-        nodes[target] = y if so_far is None else so_far + y
-    found = nodes[-1]
-    return torch.zeros_like(x).expand(n, *x.shape[1:]) if found is None else found
+        return torch.cat(results).index_select(0, paths.where[edge])
+
+    out = walk(x, through)
+    return torch.zeros_like(x).expand(n, *x.shape[1:]) if out is None else out
 
 
 def _operate(cell: Cell, edge: int, op: int, x: Tensor) -> Tensor:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mngnas.nets.layers import average_pool_3x3
+from mngnas.nets.walk import walk
 from mngnas.seeds import stand_alone_weights
 from mngnas.spaces import Arch
 from mngnas.spaces.skeleton import Skeleton
-from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, N_NODES, NONE, SKIP, TOPOLOGY, live_graph
+from mngnas.spaces.topology import AVG_POOL, CONV_1X1, CONV_3X3, EDGES, NONE, SKIP, TOPOLOGY, live_graph
 
 
 class NetworkBatch(nn.Module):
@@ -68,19 +69,13 @@ class NetworkBatch(nn.Module):
         self(images)
 
     def _cell(self, number: int, x: Tensor) -> Tensor:
-        nodes: list[Tensor | None] = [x] + [None] * (N_NODES - 1)
-        for edge, ((source, target), op) in enumerate(zip(EDGES, self.live, strict=True)):
-            if op != NONE:
-                node, sum_so_far = nodes[source], nodes[target]
-                assert node is not None, "what leaves a node of a live graph has arrived there"
-                y = self._operate(number, edge, op, node)
-                nodes[target] = y if sum_so_far is None else sum_so_far + y
-        out = nodes[-1]
+        out = walk(x, lambda edge, value: self._operate(number, edge, value))
         return torch.zeros_like(x) if out is None else out
 
-    def _operate(self, number: int, edge: int, op: int, x: Tensor) -> Tensor:
-        if op == SKIP:
-            return x
+    def _operate(self, number: int, edge: int, x: Tensor | None) -> Tensor | None:
+        op = self.live[edge]
+        if x is None or op in (NONE, SKIP):
+            return None if op == NONE else x
         if op == AVG_POOL:
             return average_pool_3x3(x)
         y: Tensor = self.convs[_name(number, edge)](F.relu(x))

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from mngnas.nets.cell_network import PooledBlock, ReluConvNorm, ResidualBlock
 from mngnas.nets.network import Network
 from mngnas.nets.supernet import Output
+from mngnas.nets.walk import walk
 from mngnas.spaces import Arch
 from mngnas.spaces.size import LAYERS, SIZE, widths
 from mngnas.spaces.skeleton import Skeleton
-from mngnas.spaces.topology import CONV_3X3, EDGES, N_NODES, TOPOLOGY
+from mngnas.spaces.topology import CONV_3X3, EDGES, TOPOLOGY
 
 
 class _Cell(nn.Module):
@@ -28,13 +29,9 @@ class _Cell(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        nodes: list[Tensor | None] = [x, *[None] * (N_NODES - 1)]
-        for edge, (source, target) in zip(self.edges, EDGES, strict=True):
-            value, so_far = edge(nodes[source]), nodes[target]
-            nodes[target] = value if so_far is None else so_far + value
-        found = nodes[-1]
-        assert found is not None
-        return found
+        out = walk(x, lambda edge, value: self.edges[edge](value))
+        assert out is not None, "no edge of the fixed cell is without an operation"
+        return out
 
 
 def _skip(c_in: int, c_out: int) -> nn.Module:
