@@ -374,36 +374,22 @@ def test_repository_table_is_what_it_says(table):
         for epochs in (3, 8)
         for kind in ("accuracy", "loss")
     }
-    counts = np.isfinite(table.values(quality.TARGET)).sum(axis=1)
-    np.testing.assert_array_equal(counts, counts[space.benchmark_classes()])
-    order = counts[build.representatives()]
-    assert (np.diff(order) <= 0).all()  # what is trained is the first part of the fixed order
-    assert order[0] >= 2
     accuracy = table.accuracy("digits", "test", 8)
-    pictures = accuracy[np.isfinite(accuracy)].astype(np.float64) * 897
+    assert accuracy.shape[1] >= 4
+    assert np.isfinite(accuracy).all()
+    np.testing.assert_array_equal(accuracy, accuracy[space.benchmark_classes()])
+    pictures = accuracy.astype(np.float64) * 897
     np.testing.assert_allclose(pictures, pictures.round(), atol=1e-3)
     np.testing.assert_array_equal(
         table.parameters["digits"], TOPOLOGY.parameters(TOPOLOGY.all_archs, PROTOCOL.skeleton)
     )
-    if counts.all():
-        quality.check_known_cells(table)
+    quality.check_known_cells(table)
 
 
 def test_ranking_is_reproducible(table):
     found = quality.reliability(table)
     assert found.halves > 0.8
     assert found.parameters < 0.7
-
-
-def test_known_good_and_bad_cells_fall_where_they_should(table):
-    """They need not be among the classes that the table has, so they are trained here."""
-    archs = np.array([TOPOLOGY.to_index(TOPOLOGY.from_key(key)) for key in ("333333", "111111", "000000")])
-    trained = build.Trainer(PROTOCOL, "cpu").train(archs, (0, 1))
-    good, skips, nothing = np.mean([chunk["accuracy"][-1, 1] for chunk in trained.values()], axis=0)
-    low, high = np.nanquantile(table.mean(quality.TARGET), [0.25, 0.75])
-    assert good > high
-    assert 0.12 < skips < low
-    assert 0.05 < nothing < 0.15
 
 
 def test_retraining_reproduces_the_table():
