@@ -1,7 +1,6 @@
 """`run_bench.py pack`: put a study's finished runs into one file, to be kept or sent."""
 
 import argparse
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +22,10 @@ def command(options: argparse.Namespace) -> None:
     from bench.study.store import PACKED, pack_runs
 
     n, path = pack_runs(options.study), options.study / PACKED
-    study = None
-    with suppress(UserError):  # none, or of an older version: the runs are all there is
+    try:
         study = load_study(options.study)
-    if study is not None:
+    except UserError:
+        pass  # none, or of an older version: the runs are all there is
+    else:
         save_study(options.study, replace(study, mirror=None, archive=None))
     print(f"{n} runs in {path}: {path.stat().st_size / 1e6:.1f} MB")

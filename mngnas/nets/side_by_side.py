@@ -74,8 +74,10 @@ class NetworkBatch(nn.Module):
 
     def _operate(self, number: int, edge: int, x: Tensor | None) -> Tensor | None:
         op = self.live[edge]
-        if x is None or op in (NONE, SKIP):
-            return None if op == NONE else x
+        if op == NONE or x is None:
+            return None
+        if op == SKIP:
+            return x
         if op == AVG_POOL:
             return average_pool_3x3(x)
         y: Tensor = self.convs[_name(number, edge)](F.relu(x))
